@@ -1,0 +1,1 @@
+"""PREDICT: forecasts with the evidence for them. Pure: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""KEEP: every answer, durably, the moment it has arrived."""

@@ -1,0 +1,1 @@
+"""STORE: rows into databases and files, in bulk, whole loads only."""

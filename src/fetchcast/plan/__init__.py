@@ -1,0 +1,1 @@
+"""WHAT to ask: parameters, their sources, and the calls they make."""

@@ -1,0 +1,252 @@
+"""The values that pass between stages.
+
+A `Request` is asked for, an `Answer` comes back, an `Outcome` says how the call ended, `Landed`
+is what the landing kept of it. A `Batch` is shaped rows on the way to a table and a `Receipt`
+says what a destination did with it. Nothing here does anything: no clock, no socket, no disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Scalar: TypeAlias = str | int | float | bool | None
+"""What a parameter may be."""
+
+
+class Fate(StrEnum):
+    """How a planned call ended; there is no other way."""
+
+    LANDED = "landed"
+    """An answer with content is kept."""
+    EMPTY = "empty"
+    """A fine answer without rows: a day on which the train did not run, a company not found."""
+    FAILED = "failed"
+    """Every attempt failed; the last answer's head is kept."""
+    SKIPPED = "skipped"
+    """Never asked: by a rule, or because the input row is bad."""
+
+
+def request_key(method: str, url: str, body: bytes | None = None) -> str:
+    """The stable name of a call: 32 hex digits over what would be sent, equal for equal calls.
+
+    Secrets must not be in ``url``: authentication is added when the call is sent.
+    """
+    digest = blake2b(digest_size=16)
+    for part in (method.encode(), url.encode(), body or b""):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call: everything that is needed to send it, but for secrets."""
+
+    key: str
+    """From `request_key`."""
+    resource: str
+    """The name of the resource in the pipeline file."""
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    """The parameters that the call was built from, as they are carried into rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One row of the plan: a call, or the reason why there is none.
+
+    Several rows may share a request (equal calls are made once); ``position`` is the row's place
+    in the plan, from 0, which is the order of the input.
+    """
+
+    position: int
+    resource: str
+    params: Mapping[str, Scalar]
+    """The input row, as it was read, with whatever the rules of the plan added to it."""
+    request: Request | None
+    reason: str | None = None
+    """Why there is no request; None if there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server said, whole: status, headers (names in lower case), decoded body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+    """Where the answer came from in the end, after redirects."""
+    elapsed_s: float
+    """From sending to the last byte."""
+    http_version: str = "1.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of one call, on its way to the landing."""
+
+    request: Request
+    fate: Fate
+    answer: Answer | None
+    """The last answer; None if there was never one (or the call was skipped)."""
+    attempts: int
+    reason: str | None
+    """What went wrong, in words; None for landed calls."""
+    finished_at: float
+    """Seconds since 1970, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """What the landing kept of one call."""
+
+    seq: int
+    """Grows with every commit; a later answer to the same key has a larger one."""
+    key: str
+    resource: str
+    url: str
+    params: Mapping[str, Scalar]
+    fate: Fate
+    status: int | None
+    headers: Mapping[str, str]
+    """The chosen headers, names in lower case."""
+    body: bytes
+    """The answer as it came, decoded from its transfer encoding; the head only of a failed one."""
+    attempts: int
+    reason: str | None
+    finished_at: float
+    """Seconds since 1970, UTC."""
+
+
+class Disposition(StrEnum):
+    """What a load does with rows that are already there."""
+
+    APPEND = "append"
+    """Adds; the loads table makes sure that nothing is added twice."""
+    REPLACE = "replace"
+    """The table is what this load brings, nothing else."""
+    MERGE = "merge"
+    """Rows with the same key are replaced. See `Target.key` and `Target.whole_keys`."""
+
+
+REQUEST_KEY = "_request_key"
+"""The column in which every row of a fetched table says which call it came from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where rows go: a table, and how it is written."""
+
+    table: str
+    disposition: Disposition = Disposition.MERGE
+    key: tuple[str, ...] = (REQUEST_KEY,)
+    """For ``merge``: the columns by which old rows are found."""
+    whole_keys: bool = True
+    """For ``merge``: True deletes all rows that share a key with the load, then inserts (one key
+    may have many rows, as the rows of one call do); False updates or inserts row by row, where a
+    key has at most one row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Shaped rows for one table.
+
+    The schema may widen from one batch of a table to the next (new columns, int64 to double, any
+    type to string), never narrow. ``keys`` are the request keys this batch speaks for, also
+    those without rows now: a merge by whole keys deletes the old rows of all of them.
+    """
+
+    target: Target
+    rows: pa.Table
+    keys: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadNote:
+    """One line of ``_fetchcast_loads``: what was loaded when, from which run and answers."""
+
+    load_id: str
+    """From content (landing, table, answers, shape): the same load has the same id."""
+    run_id: str
+    table: str
+    landing: str
+    """The landing's own identity (a UUID made with it)."""
+    from_seq: int
+    upto_seq: int
+    """The answers with ``from_seq < seq <= upto_seq`` were loaded."""
+    shape: str
+    """Digest of the options that shaped the rows; another shape means: load all again."""
+    rows: int
+    loaded_at: float
+    """Seconds since 1970, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a destination did with one load of one table."""
+
+    destination: str
+    """Without secrets."""
+    table: str
+    rows: int
+    """Rows handed over."""
+    deleted: int = 0
+    """Rows that were there before and went away, where the destination knows."""
+
+
+class Loading(Protocol):
+    """One transaction of a destination. Leaving it without an error commits and publishes."""
+
+    def write(self, batch: Batch) -> None:
+        """Add ``batch``; readers see nothing of it before the whole load is committed."""
+
+    def note(self, note: LoadNote) -> bool:
+        """Record the load in the same transaction; False if it was recorded before.
+
+        To be asked before the first `write` of that table: on False the caller writes nothing.
+        """
+
+
+class Destination(Protocol):
+    """A database or a folder of files. Each method opens and closes what it needs."""
+
+    @property
+    def url(self) -> str:
+        """The address without secrets, for messages."""
+
+    def load(self) -> AbstractContextManager[Loading]:
+        """Begin one load: all or nothing, also when the process is killed."""
+
+    def last_note(self, table: str) -> LoadNote | None:
+        """The newest note about ``table``, or None if nothing was ever loaded."""
+
+    def query(self, sql: str) -> pa.Table:
+        """The rows of a read-only query; raises `QueryError` if it cannot be answered."""
+
+
+class Sink(Protocol):
+    """Where the engine puts the end of each call."""
+
+    async def put(self, outcome: Outcome) -> None:
+        """Take ``outcome``; waits while too much is not yet on the disk."""
+
+
+Follow: TypeAlias = Callable[[Request, Answer], Iterable[Request]]
+"""Asked after each answer: which calls follow from it (next pages, children)."""
+
+Ask: TypeAlias = Callable[[Sequence[str]], Mapping[str, Fate]]
+"""Which of these keys are in the landing already, and how they ended."""
+
+Plan: TypeAlias = Iterator[Planned]

@@ -1,0 +1,1 @@
+"""The reference APIs on loopback, from recorded answers."""

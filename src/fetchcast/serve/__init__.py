@@ -1,0 +1,1 @@
+"""SHOW: the answer first, then the reasons."""

@@ -1,0 +1,1 @@
+"""Published helpers for testing pipelines: servers, clocks, conformance suites."""

@@ -1,0 +1,1 @@
+"""SHAPE: landed answers become typed columns, or rejects with a reason."""
