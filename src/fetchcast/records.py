@@ -77,6 +77,8 @@ class Planned:
     request: Request | None
     reason: str | None = None
     """Why there is no request; None if there is one."""
+    rejected: bool = False
+    """True if the row is bad and nobody asked to skip such rows: the run is not complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

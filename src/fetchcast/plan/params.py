@@ -1,0 +1,134 @@
+"""Parameters: the values that fill a resource's placeholders, and where they come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from fetchcast.errors import ConfigError
+from fetchcast.plan.business_id import normalise
+from fetchcast.records import Scalar
+
+RULES: Mapping[str, Callable[[str], str]] = {"finnish_business_id": normalise}
+"""What a value may be put through; each raises ValueError, with the reason, for a bad one."""
+
+_DURATION = re.compile(r"(\d+)\s*(day|week|month|year)s?")
+_DAYS = {"day": 1, "week": 7}
+
+
+class Dates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Days: the ``last`` so many whole ones (to yesterday), or ``from`` .. ``to``, inclusive."""
+
+    last: str | None = None
+    from_: str | None = msgspec.field(default=None, name="from")
+    to: str | None = None
+    step: str = "1 day"
+    format: str = "%Y-%m-%d"
+    time_zone: str = "UTC"
+    """Whose yesterday."""
+
+    def __post_init__(self) -> None:
+        if (self.last is None) == (self.from_ is None):
+            raise ValueError("dates need either `last` or `from` (and `to`)")
+
+
+class Csv(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A column of a CSV file; parameters of the same file are read row by row, together."""
+
+    csv: str
+    """Path, relative to the pipeline file."""
+    column: str
+    rule: str | None = None
+    """What each value is put through, for instance ``finnish_business_id``."""
+    on_bad: str = "reject"
+    """A row whose value breaks the rule is a ``reject`` (the exit status says so) or a ``skip``."""
+
+    def __post_init__(self) -> None:
+        if self.rule is not None and self.rule not in RULES:
+            raise ValueError(f"rule = {self.rule!r}: expected one of {', '.join(RULES)}")
+        if self.on_bad not in {"reject", "skip"}:
+            raise ValueError(f"on_bad = {self.on_bad!r}: expected 'reject' or 'skip'")
+
+
+ParamOptions: TypeAlias = Dates | Csv | list[Scalar] | Scalar
+
+
+def read_param(key: str, raw: Any) -> ParamOptions:
+    """``raw`` from the file as the kind of parameter it is; raises `ConfigError`."""
+    if isinstance(raw, dict):
+        kind: type[Csv | Dates] = Csv if "csv" in raw else Dates
+        try:
+            return msgspec.convert(raw, kind)
+        except msgspec.ValidationError as error:
+            raise ConfigError(key, raw, f"dates or a CSV column ({error})") from None
+    if isinstance(raw, list):
+        if not raw:
+            raise ConfigError(key, raw, "at least one value")
+        return raw
+    return raw if isinstance(raw, str | int | float | bool) else _refuse(key, raw)
+
+
+def _refuse(key: str, raw: Any) -> ParamOptions:
+    raise ConfigError(key, raw, "a value, a list of values, dates, or a CSV column")
+
+
+def days_in(text: str, *, before: date) -> int:
+    """How many days ``text`` ("365 days", "12 months") spans, counted back from ``before``."""
+    found = _DURATION.fullmatch(text.strip())
+    if not found or int(found[1]) < 1:
+        raise ConfigError("last", text, "a span like '365 days', '8 weeks', '12 months', '1 year'")
+    count, unit = int(found[1]), found[2]
+    if unit in _DAYS:
+        return count * _DAYS[unit]
+    return (before - _months_back(before, count if unit == "month" else 12 * count)).days
+
+
+def _months_back(day: date, months: int) -> date:
+    month = day.year * 12 + day.month - 1 - months
+    year, index = divmod(month, 12)
+    for last in range(day.day, 27, -1):  # 31 March less a month is the end of February.
+        try:
+            return date(year, index + 1, last)
+        except ValueError:
+            continue
+    return date(year, index + 1, min(day.day, 28))
+
+
+def _day(key: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(key, text, "a day like 2026-11-25") from None
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError("time_zone", name, "a name like Europe/Helsinki") from None
+
+
+def span(options: Dates, *, now: float) -> tuple[date, int, int]:
+    """First day, number of steps, and days per step of ``options``; ``now`` in seconds, UTC."""
+    today = datetime.fromtimestamp(now, UTC).astimezone(_zone(options.time_zone)).date()
+    step = days_in(options.step, before=today)
+    if options.last is not None:
+        days = days_in(options.last, before=today)
+        return today - timedelta(days=days), -(-days // step), step
+    assert options.from_ is not None
+    first = _day("from", options.from_)
+    last = _day("to", options.to) if options.to else today - timedelta(days=1)
+    if last < first:
+        raise ConfigError("to", options.to, f"a day not before {first}")
+    return first, (last - first).days // step + 1, step
+
+
+def dates(options: Dates, *, now: float) -> list[str]:
+    """The days of ``options``, as texts in their format, the oldest first."""
+    first, count, step = span(options, now=now)
+    return [(first + timedelta(days=i * step)).strftime(options.format) for i in range(count)]

@@ -1,0 +1,215 @@
+"""The plan of a resource: every call, in order, before anything is sent."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from fetchcast.errors import ConfigError
+from fetchcast.plan.params import RULES, Csv, Dates, ParamOptions, dates, read_param, span
+from fetchcast.plan.sources import csv_count, csv_rows
+from fetchcast.records import Planned, Request, Scalar, request_key
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the calls of a resource look like: a ``[resource.NAME]`` of the pipeline file."""
+
+    path: str
+    """Below the API's ``base_url``; ``{name}`` is replaced by the parameter of that name."""
+    params: dict[str, Any] = {}
+    """Name -> value, list, dates or CSV column; several make the cross product."""
+    query: dict[str, str | int | float | bool] = {}
+    """Query parameters; ``{name}`` is replaced here too."""
+    headers: dict[str, str] = {}
+    """Sent with the calls of this resource only."""
+    method: str = "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """One value on its way into a call: as it was read, as it is sent, or why it cannot be."""
+
+    columns: Mapping[str, Scalar]
+    sent: Mapping[str, Scalar]
+    problem: str | None = None
+    rejected: bool = False
+
+
+class _Listed:
+    """An axis of given values, or days."""
+
+    def __init__(self, name: str, values: Sequence[Scalar]) -> None:
+        self._name, self._values = name, values
+
+    def count(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[_Value]:
+        for value in self._values:
+            yield _Value({self._name: value}, {self._name: value})
+
+
+class _File:
+    """An axis of rows: all parameters that name the same CSV file."""
+
+    def __init__(self, path: Path, params: Mapping[str, Csv]) -> None:
+        self._path, self._params = path, params
+        self._columns = frozenset(option.column for option in params.values())
+
+    def count(self) -> int:
+        return csv_count(self._path, self._columns)
+
+    def __iter__(self) -> Iterator[_Value]:
+        for row in csv_rows(self._path, self._columns):
+            yield self._value(row)
+
+    def _value(self, row: Mapping[str, str]) -> _Value:
+        sent: dict[str, Scalar] = {}
+        for name, option in self._params.items():
+            text = row[option.column].strip()
+            try:
+                if not text:
+                    raise ValueError(f"{option.column} is empty")  # noqa: TRY301  one handler
+                sent[name] = RULES[option.rule](text) if option.rule else text
+            except ValueError as error:
+                return _Value(row, sent, str(error), option.on_bad == "reject")
+        return _Value({**row, **sent}, sent)
+
+
+class Plan:
+    """The calls of one resource, known before anything is sent.
+
+    Args:
+        name: The resource's name in the pipeline file.
+        options: Its table there.
+        base_url: The API's address; ``path`` is put behind it.
+        folder: What relative file names are relative to.
+        now: Seconds since 1970; "the last 365 days" are counted from here.
+
+    Raises:
+        ConfigError: If a placeholder has no parameter or a parameter no placeholder.
+        InputError: If a parameter file cannot be used (when it is read).
+    """
+
+    def __init__(
+        self, name: str, options: CallOptions, *, base_url: str, folder: Path, now: float
+    ) -> None:
+        self.name, self._options, self._folder, self._now = name, options, folder, now
+        self._url = base_url.rstrip("/") + "/" + options.path.lstrip("/")
+        self._params = {
+            key: read_param(f"resource.{name}.params.{key}", raw)
+            for key, raw in options.params.items()
+        }
+        self._check_placeholders()
+        self._axes = self._build_axes()
+
+    def count(self) -> int:
+        """How many rows the plan has."""
+        return prod(axis.count() for axis in self._axes)
+
+    def rows(self) -> Iterator[Planned]:
+        """Every row, in the order of the parameters; nothing is held but one axis at a time."""
+        for position, values in enumerate(self._combinations()):
+            yield self._row(position, values)
+
+    def _combinations(self) -> Iterator[tuple[_Value, ...]]:
+        if len(self._axes) == 1:
+            return ((value,) for value in self._axes[0])  # Streams a file of any length.
+        return product(*self._axes)
+
+    def _row(self, position: int, values: tuple[_Value, ...]) -> Planned:
+        columns = {k: v for value in values for k, v in value.columns.items()}
+        bad = next((value for value in values if value.problem), None)
+        if bad:
+            return Planned(
+                position=position,
+                resource=self.name,
+                params=columns,
+                request=None,
+                reason=bad.problem,
+                rejected=bad.rejected,
+            )
+        sent = {k: v for value in values for k, v in value.sent.items()}
+        request = self._request(sent, columns)
+        return Planned(position=position, resource=self.name, params=columns, request=request)
+
+    def _request(self, sent: Mapping[str, Scalar], columns: Mapping[str, Scalar]) -> Request:
+        url = _fill(self._url, sent)
+        if self._options.query:
+            query = {
+                k: _PLACEHOLDER.sub(lambda found: _text(sent[found[1]]), _text(v))
+                for k, v in self._options.query.items()
+            }
+            url += ("&" if "?" in url else "?") + urlencode(query)
+        return Request(
+            key=request_key(self._options.method, url),
+            resource=self.name,
+            url=url,
+            method=self._options.method,
+            headers=self._options.headers,
+            params=columns,
+        )
+
+    def _check_placeholders(self) -> None:
+        texts = [self._options.path, *(_text(v) for v in self._options.query.values())]
+        wanted = {name for text in texts for name in _PLACEHOLDER.findall(text)}
+        where = f"resource.{self.name}"
+        if missing := sorted(wanted - set(self._params)):
+            raise ConfigError(
+                f"{where}.params", sorted(self._params), f"a parameter for {{{missing[0]}}}"
+            )
+        if idle := sorted(set(self._params) - wanted):
+            raise ConfigError(
+                f"{where}.params.{idle[0]}",
+                self._options.params[idle[0]],
+                f"{{{idle[0]}}} in the path or the query; nothing uses this parameter",
+            )
+
+    def _build_axes(self) -> list[_Listed | _File]:
+        axes: dict[str, _Listed | _File] = {}
+        for name, option in self._params.items():
+            if isinstance(option, Csv):
+                axes.setdefault(f"csv:{option.csv}", self._file(option.csv))
+            else:
+                axes[f"param:{name}"] = _Listed(name, self._listed(option))
+        return list(axes.values())
+
+    def _file(self, path: str) -> _File:
+        together = {
+            name: option
+            for name, option in self._params.items()
+            if isinstance(option, Csv) and option.csv == path
+        }
+        return _File(self._folder / path, together)
+
+    def _listed(self, option: ParamOptions) -> Sequence[Scalar]:
+        if isinstance(option, Dates):
+            span(option, now=self._now)
+            return dates(option, now=self._now)
+        assert not isinstance(option, Csv)
+        return option if isinstance(option, list) else [option]
+
+
+def skip_key(row: Planned) -> str:
+    """The stable name of a row that makes no call."""
+    columns = json.dumps(dict(row.params), sort_keys=True, default=str)
+    return request_key("SKIP", row.resource, columns.encode())
+
+
+def _text(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _fill(text: str, values: Mapping[str, Scalar]) -> str:
+    return _PLACEHOLDER.sub(lambda found: quote(_text(values[found[1]]), safe=""), text)
