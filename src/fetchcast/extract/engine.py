@@ -1,0 +1,298 @@
+"""The engine: sends calls at the pace it is allowed, until each of them has ended.
+
+One coroutine decides and starts; the transport reports back on the same loop. There is no task
+and no future per call, so a million calls cost the memory of those in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fetchcast.clock import Clock
+from fetchcast.errors import CallError, ConnectFailed
+from fetchcast.events import Ended, Event, Events, Notice, Refused, Retried, Sent
+from fetchcast.extract.retry import RetryOptions, delay_s
+from fetchcast.extract.rules import AnswerOptions, CountRows, Meaning, Verdict, judge, row_counter
+from fetchcast.extract.scheduler import Call, Scheduler
+from fetchcast.extract.transport import Handle, Transport
+from fetchcast.records import Answer, Fate, Outcome, Request, Sink
+
+_BREAKER = 8
+"""So many calls in a row that ended failed, before any was accepted, end the run."""
+
+
+class Limiter(Protocol):
+    """What the engine asks before each call and tells after it; see `fetchcast.extract.pace`."""
+
+    def next(self, now: float) -> float | None:
+        """When one call may leave: now or earlier, later, or None: ask after the next event."""
+
+    def sent(self, call: int, now: float) -> None:
+        """A call left."""
+
+    def accepted(self, call: int, now: float, headers: Mapping[str, str], wall: float) -> None:
+        """An answer that is no refusal."""
+
+    def refused(
+        self, call: int, now: float, *, status: int | None, headers: Mapping[str, str], wall: float
+    ) -> None:
+        """The API said "not now"."""
+
+    def failed(self, call: int, now: float) -> None:
+        """No answer, or a broken one."""
+
+    def cancelled(self, call: int, now: float) -> None:
+        """The call was dropped."""
+
+    def stopped(self) -> str | None:
+        """Why nothing more should be sent, in words, or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How the answers of one resource are judged."""
+
+    options: AnswerOptions = field(default_factory=AnswerOptions)
+    count_rows: CountRows = field(default_factory=lambda: row_counter(None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """Why calls were left unasked; a later run asks them."""
+
+    reason: str
+    """In words."""
+    own_cap: bool
+    """True if a quota or cap of the user's was reached, False if the calls did not work."""
+
+
+class Engine:
+    """Runs calls to their end. Build one per run and `await` its `run`.
+
+    Args:
+        transport: Sends; open for as long as the engine runs.
+        limiter: Says when.
+        sink: Where ends go.
+        events: Who is told.
+        clock: Time and chance.
+        rules: Resource name -> how its answers are judged.
+        retry: How stubborn to be.
+        headers: Added to every call when it is sent; kept nowhere (they may hold secrets).
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        limiter: Limiter,
+        sink: Sink,
+        events: Events,
+        clock: Clock,
+        rules: Mapping[str, Rules],
+        retry: RetryOptions,
+        headers: Mapping[str, str],
+    ) -> None:
+        self._transport, self._limiter, self._sink = transport, limiter, sink
+        self._events, self._clock, self._rules = events, clock, rules
+        self._retry, self._headers = retry, headers
+        self._flying: dict[int, tuple[Call, Handle]] = {}
+        self._back: list[tuple[Call, Answer | CallError]] = []
+        self._woken = asyncio.Event()
+        self._failures = 0
+        self._accepted = 0
+        self._broken: str | None = None
+
+    async def run(self, requests: Iterator[Request]) -> Stopped | None:
+        """Ask ``requests``; returns why some were left unasked, or None if every one ended.
+
+        Cancelled, it drops what is on the wire; what had arrived has been handed to the sink.
+        """
+        scheduler = Scheduler(requests)
+        try:
+            while True:
+                await self._settle(scheduler)
+                if stopped := self._stopped():
+                    return await self._drain(scheduler, stopped)
+                until = self._start_ready(scheduler)
+                if not self._back:
+                    if not self._flying and scheduler.finished():
+                        return None
+                    await self._wait(until)
+        finally:
+            self._drop_all()
+
+    def _stopped(self) -> Stopped | None:
+        if self._broken:
+            return Stopped(reason=self._broken, own_cap=False)
+        reason = self._limiter.stopped()
+        return Stopped(reason=reason, own_cap=True) if reason else None
+
+    async def _drain(self, scheduler: Scheduler, stopped: Stopped) -> Stopped | None:
+        """Let what is on the wire end, ask nothing more."""
+        while self._flying or self._back:
+            await self._wait(None)
+            await self._settle(scheduler)
+        return None if scheduler.finished() else stopped
+
+    def _start_ready(self, scheduler: Scheduler) -> float | None:
+        """Start what may start; returns when to look again (None: after the next event)."""
+        while True:
+            now = self._clock.monotonic()
+            call = scheduler.peek(now)
+            if call is None:
+                return scheduler.due()
+            at = self._limiter.next(now)
+            if at is None or at > now:
+                return at
+            self._start(scheduler.take(now), now)
+
+    def _start(self, call: Call, now: float) -> None:
+        self._limiter.sent(call.id, now)
+        self._tell(Sent(at=self._clock.now()))
+        # The transport may report at once, from inside `start`: `_on_done` only takes notes.
+        handle = self._transport.start(
+            call.request, self._headers, lambda result: self._on_done(call, result)
+        )
+        self._flying[call.id] = (call, handle)
+
+    def _on_done(self, call: Call, result: Answer | CallError) -> None:
+        self._back.append((call, result))
+        self._woken.set()
+
+    async def _wait(self, until: float | None) -> None:
+        """Until a call comes back, or until the time ``until`` on the monotonic clock."""
+        if self._back:
+            return
+        self._woken.clear()
+        if until is None:
+            await self._woken.wait()
+            return
+        timer = asyncio.ensure_future(self._clock.sleep(until - self._clock.monotonic()))
+        timer.add_done_callback(lambda _: self._woken.set())
+        try:
+            await self._woken.wait()
+        finally:
+            timer.cancel()
+
+    async def _settle(self, scheduler: Scheduler) -> None:
+        back, self._back = self._back, []
+        for call, result in back:
+            del self._flying[call.id]
+            outcome = self._settle_one(scheduler, call, result)
+            if outcome is not None:
+                self._tell(Ended(outcome=outcome))
+                await self._sink.put(outcome)
+
+    def _settle_one(
+        self, scheduler: Scheduler, call: Call, result: Answer | CallError
+    ) -> Outcome | None:
+        """What became of one call; None if it will be sent again."""
+        if isinstance(result, Answer):
+            rules = self._rules[call.request.resource]
+            verdict = judge(result, rules.options, rules.count_rows)
+            if verdict.meaning is Meaning.REFUSED:
+                self._refuse(scheduler, call, result)
+                return None
+            return self._judged(scheduler, call, result, verdict)
+        self._limiter.failed(call.id, self._clock.monotonic())
+        meaning = Meaning.RETRY if result.retryable else Meaning.FAIL
+        return self._failed(scheduler, call, None, Verdict(meaning, str(result.args[-1])), result)
+
+    def _refuse(self, scheduler: Scheduler, call: Call, answer: Answer) -> None:
+        now, wall = self._clock.monotonic(), self._clock.now()
+        self._limiter.refused(
+            call.id, now, status=answer.status, headers=answer.headers, wall=wall
+        )
+        self._tell(Refused(at=wall, status=answer.status))
+        scheduler.refused(call)
+
+    def _judged(
+        self, scheduler: Scheduler, call: Call, answer: Answer, verdict: Verdict
+    ) -> Outcome | None:
+        now = self._clock.monotonic()
+        if verdict.meaning is Meaning.RETRY:
+            self._limiter.failed(call.id, now)
+        else:
+            self._limiter.accepted(call.id, now, answer.headers, self._clock.now())
+        if verdict.meaning in {Meaning.FINE, Meaning.EMPTY}:
+            self._accepted += 1
+            self._failures = 0
+            fate = Fate.LANDED if verdict.meaning is Meaning.FINE else Fate.EMPTY
+            return self._outcome(call, fate, answer, None)
+        return self._failed(scheduler, call, answer, verdict, None)
+
+    def _failed(
+        self,
+        scheduler: Scheduler,
+        call: Call,
+        answer: Answer | None,
+        verdict: Verdict,
+        error: CallError | None,
+    ) -> Outcome | None:
+        call.attempts += 1
+        reason = verdict.reason or "failed"
+        if verdict.meaning is Meaning.RETRY:
+            wait_s = delay_s(
+                self._retry,
+                attempt=call.attempts,
+                jitter=self._clock.jitter(),
+                asked_s=_asked_s(answer),
+            )
+            if wait_s is not None and not self._broken:
+                self._tell(
+                    Retried(
+                        at=self._clock.now(),
+                        key=call.request.key,
+                        attempt=call.attempts,
+                        reason=reason,
+                    )
+                )
+                scheduler.retry(call, self._clock.monotonic() + wait_s)
+                return None
+        self._count_failure(reason, error)
+        return self._outcome(call, Fate.FAILED, answer, reason)
+
+    def _count_failure(self, reason: str, error: CallError | None) -> None:
+        self._failures += 1
+        if self._accepted or self._failures < _BREAKER:
+            return
+        what = "nobody answers there" if isinstance(error, ConnectFailed) else "no call worked"
+        self._broken = (
+            f"{what}: the first {self._failures} calls all failed ({reason}); "
+            "the others were not asked"
+        )
+        self._tell(Notice(at=self._clock.now(), text=self._broken))
+
+    def _outcome(
+        self, call: Call, fate: Fate, answer: Answer | None, reason: str | None
+    ) -> Outcome:
+        attempts = call.attempts + (fate is not Fate.FAILED)
+        return Outcome(
+            request=call.request,
+            fate=fate,
+            answer=answer,
+            attempts=attempts,
+            reason=reason,
+            finished_at=self._clock.now(),
+        )
+
+    def _drop_all(self) -> None:
+        for call, handle in self._flying.values():
+            handle.cancel()
+            self._limiter.cancelled(call.id, self._clock.monotonic())
+        self._flying.clear()
+
+    def _tell(self, event: Event) -> None:
+        self._events(event)
+
+
+def _asked_s(answer: Answer | None) -> float | None:
+    """The whole seconds of a ``Retry-After`` on a failed answer, if it has one."""
+    if answer is None:
+        return None
+    text = answer.headers.get("retry-after", "").strip()
+    return float(text) if text.isdecimal() else None
+

@@ -1,0 +1,153 @@
+"""What an answer means: fine, empty, "not now", worth another try, or final. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+import msgspec
+
+from fetchcast.records import Answer
+
+_OK, _REDIRECT = 200, 300
+_NO_CONTENT = 204
+_TRANSIENT = frozenset({408, 425, 500, 502, 504, 520, 521, 522, 523, 524})
+_REFUSALS = frozenset({429, 503})
+_HEAD = 60
+
+
+class AnswerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the answers of a resource are judged."""
+
+    empty: list[int] = []
+    """Statuses that mean "there is nothing here", for instance 404."""
+    refused: list[int] = [429, 503]
+    """Statuses that mean "not now"; they cost no attempt."""
+    format: str = "json"
+    """``json``: a body that is not whole JSON is a broken answer."""
+    missing_rows: str = "fail"
+    """An answer without the key that rows are taken from: ``fail`` or ``empty``."""
+
+    def __post_init__(self) -> None:
+        if self.format != "json":
+            raise ValueError(f"format = {self.format!r}: expected 'json'")
+        if self.missing_rows not in {"fail", "empty"}:
+            raise ValueError(f"missing_rows = {self.missing_rows!r}: expected 'fail' or 'empty'")
+
+
+class Meaning(Enum):
+    """What to do with a call after an answer."""
+
+    FINE = auto()
+    EMPTY = auto()
+    REFUSED = auto()
+    RETRY = auto()
+    FAIL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A meaning, and the reason for it in words where it is not fine."""
+
+    meaning: Meaning
+    reason: str | None = None
+
+
+FINE, EMPTY = Verdict(Meaning.FINE), Verdict(Meaning.EMPTY)
+
+CountRows: TypeAlias = Callable[[bytes], int | None]
+"""Rows in a body: None if the place where they should be is not there.
+
+Raises ValueError (msgspec's errors are such) if the body is not whole JSON, TypeError with a
+text if it is JSON of another shape.
+"""
+
+_STEP = re.compile(r"\.?([A-Za-z_][A-Za-z0-9_]*)")
+
+
+def row_counter(path: str | None) -> CountRows:
+    """Counts what stands at the first ``[*]`` of ``path``; reads nothing that it need not read.
+
+    ``"[*].timeTableRows[*]"`` wants an array, ``"results[*]"`` an object with an array in it.
+    Without a path (or without ``[*]``) any whole JSON counts as one row, ``[]``, ``{}`` and
+    ``null`` as none.
+    """
+    if path is None or "[*]" not in path:
+        return _any_json
+    keys = _STEP.findall(path.split("[*]", 1)[0].removeprefix("$"))
+    kind: type = list[msgspec.Raw]
+    optional = msgspec.UnsetType
+    for key in reversed(keys):
+        field = (key, kind | None | optional, msgspec.UNSET)  # type: ignore[operator]
+        kind = msgspec.defstruct("Found", [field])
+    decoder = msgspec.json.Decoder(kind)
+
+    def count(body: bytes) -> int | None:
+        try:
+            found = decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise TypeError(f"{error}; the body begins {head(body)}") from None
+        for key in keys:
+            found = getattr(found, key)
+            if found is msgspec.UNSET:
+                return None
+            if found is None:
+                return 0
+        return len(found)
+
+    return count
+
+
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+
+
+def _any_json(body: bytes) -> int:
+    return 0 if bytes(_RAW.decode(body)).strip() in {b"[]", b"{}", b"null"} else 1
+
+
+def head(body: bytes) -> str:
+    """The beginning of a body, for messages."""
+    text = body[: _HEAD * 4].decode("utf-8", "replace")
+    line = " ".join(text.split())
+    return repr(line if len(line) <= _HEAD else line[:_HEAD] + "…")
+
+
+def judge(answer: Answer, options: AnswerOptions, count_rows: CountRows) -> Verdict:
+    """What ``answer`` means for its call."""
+    status = answer.status
+    if _OK <= status < _REDIRECT:
+        return _judge_body(answer, options, count_rows)
+    if status in options.empty:
+        return EMPTY
+    if status in options.refused:
+        return Verdict(Meaning.REFUSED, f"HTTP {status}")
+    reason = f"HTTP {status}: {head(answer.body)}" if answer.body else f"HTTP {status}"
+    transient = status in _TRANSIENT or status in _REFUSALS
+    return Verdict(Meaning.RETRY if transient else Meaning.FAIL, reason)
+
+
+def _judge_body(answer: Answer, options: AnswerOptions, count_rows: CountRows) -> Verdict:
+    body = answer.body
+    if answer.status == _NO_CONTENT or not body.strip():
+        return EMPTY
+    try:
+        rows = count_rows(body)
+    except TypeError as error:
+        return Verdict(Meaning.FAIL, f"not the expected JSON: {error}")
+    except (ValueError, RecursionError) as error:
+        return _not_json(body, error)
+    if rows:
+        return FINE
+    if rows is None and options.missing_rows == "fail":
+        return Verdict(Meaning.FAIL, f"no rows where the table expects them: {head(body)}")
+    return EMPTY
+
+
+def _not_json(body: bytes, error: Exception) -> Verdict:
+    if body.lstrip()[:1] == b"<":
+        return Verdict(Meaning.FAIL, f"HTML or XML instead of JSON: {head(body)}")
+    return Verdict(Meaning.RETRY, f"broken JSON ({error}): {head(body)}")
+
