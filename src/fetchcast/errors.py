@@ -12,6 +12,7 @@
         BrokenAnswer                        cut short, wrong length, undecodable
         BodyTooLarge                        more bytes than the limit allows
         RedirectRefused                     to a host that is not allowed, or round in circles
+        TransportStopped                    closed, or ended by a bug of its own
         Unexpected                          the answer is not what the resource promises
       ShapeError                        5   rows cannot be made from the landed answers
       LandingError                      5   the landing cannot be used
@@ -118,6 +119,12 @@ class BodyTooLarge(CallError):
 
 class RedirectRefused(CallError):
     """A redirect to a host that is not allowed, or too many of them."""
+
+    retryable = False
+
+
+class TransportStopped(CallError):
+    """The transport was closed, or ended by a bug of its own, before the answer was there."""
 
     retryable = False
 
