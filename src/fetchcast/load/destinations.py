@@ -1,0 +1,39 @@
+"""From an address to a destination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from fetchcast.errors import ConfigError
+from fetchcast.records import Destination
+
+_KNOWN = "duckdb:///file.duckdb, postgresql://host/database, parquet:///folder or csv:///file.csv"
+
+
+def open_destination(url: str, folder: Path) -> Destination:
+    """The destination at ``url``; nothing is opened before it is used.
+
+    Args:
+        url: ``duckdb:///x.duckdb``, ``postgresql://user:password@host/db``, ``parquet:///dir`` or
+            ``csv:///results.csv``; four slashes make a path absolute.
+        folder: What relative paths are relative to: the folder of the pipeline file.
+
+    Raises:
+        ConfigError: If no destination has such an address.
+    """
+    scheme = url.split(":", 1)[0]
+    if scheme == "duckdb":
+        from fetchcast.load.duckdb import DuckDB  # noqa: PLC0415  a driver is loaded if used
+
+        return DuckDB(_path(url, folder), url)
+    raise ConfigError("destination", url, _KNOWN)
+
+
+def _path(url: str, folder: Path) -> Path:
+    parts = urlsplit(url)
+    # duckdb:///x -> x in the folder; duckdb:////x -> /x; duckdb:///C:/x -> C:/x on Windows.
+    path = unquote(parts.path).removeprefix("/")
+    if parts.netloc or not path:
+        raise ConfigError("destination", url, f"three slashes before the path: {_KNOWN}")
+    return folder / path

@@ -1,0 +1,301 @@
+"""How a load changes tables: the same steps in every database, set by set.
+
+`TableLoading` decides, an `Engine` acts. Rows are staged once as a relation of the database and
+everything else is one statement over whole sets; nothing is done row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from fetchcast.errors import DestinationError
+from fetchcast.load import sql
+from fetchcast.load.rows import check_key, settled
+from fetchcast.records import REQUEST_KEY, Batch, Disposition, LoadNote, Receipt, Target
+
+STAGE = "_fetchcast_stage"
+"""The name of the relation that a batch is staged as."""
+
+LOADS_COLUMNS: Mapping[str, str] = {
+    "load_id": "text",
+    "run_id": "text",
+    "table_name": "text",
+    "landing": "text",
+    "from_seq": "integer",
+    "upto_seq": "integer",
+    "shape": "text",
+    "row_count": "integer",
+    "loaded_at": "moment",
+}
+"""Columns and kinds of the loads table."""
+
+
+class Engine(Protocol):
+    """One open transaction of a database."""
+
+    dialect: sql.Dialect
+    url: str
+
+    def run(self, statement: str) -> int:
+        """Execute; the number of rows it touched, 0 where that means nothing."""
+
+    def columns(self, table: str) -> dict[str, str] | None:
+        """Name to type as the database reports it, or None if there is no such table."""
+
+    def is_ours(self, table: str) -> bool:
+        """Whether the table carries our mark."""
+
+    def create(self, table: str, columns: Mapping[str, str]) -> None:
+        """Make the table, with our mark."""
+
+    def name(self, table: str) -> str:
+        """The quoted name, with its schema."""
+
+    def stage(self, name: str, rows: pa.Table) -> None:
+        """Make ``rows`` a temporary relation ``name``."""
+
+    def unstage(self, name: str) -> None:
+        """Forget it."""
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Add rows whose columns have exactly the types of the table."""
+
+    def upsert(self, table: str, merge: RowMerge) -> int:
+        """Update or insert from `STAGE` row by row; the number of rows changed or added."""
+
+    def prepare_whole_keys(self, table: str, key: Sequence[str]) -> None:
+        """Make deleting by key fast, if it is not."""
+
+    def note(self, note: LoadNote) -> bool:
+        """Write into the loads table; False if its ``load_id`` is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowMerge:
+    """What an upsert needs to know: its columns, and how they are cast."""
+
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    casts: Mapping[str, str]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The columns that an update sets."""
+        return tuple(name for name in self.columns if name not in self.key)
+
+
+class TableLoading:
+    """The steps of one load; implements `fetchcast.records.Loading` over an `Engine`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._begun: set[str] = set()
+        self._fresh: set[str] = set()
+        self._cleared: dict[str, pa.Table] = {}
+        self.receipts: list[Receipt] = []
+        """One per batch written, in order."""
+
+    def note(self, note: LoadNote) -> bool:
+        """Record the load; False if it was recorded before."""
+        return self._engine.note(note)
+
+    def write(self, batch: Batch) -> None:
+        """Add ``batch`` to its table; see `fetchcast.records.Target` for what happens to others."""
+        target = batch.target
+        rows = settled(batch.rows, destination=self._engine.url, table=target.table)
+        self._check_name_lengths([target.table, *rows.schema.names])
+        first = target.table not in self._begun
+        self._begun.add(target.table)
+        deleted = 0
+        if first and target.disposition == Disposition.REPLACE:
+            deleted = self._empty(target.table, rows)
+        casts = self._fit(target.table, rows)
+        if casts is not None:
+            deleted += self._put(batch, rows, casts)
+        self.receipts.append(
+            Receipt(
+                destination=self._engine.url,
+                table=target.table,
+                rows=rows.num_rows,
+                deleted=deleted,
+            )
+        )
+
+    def _put(self, batch: Batch, rows: pa.Table, casts: dict[str, str]) -> int:
+        target = batch.target
+        if target.disposition != Disposition.MERGE:
+            self._insert(target.table, rows, casts)
+            return 0
+        if not target.whole_keys:
+            self._merge_rows(target, rows, casts)
+            return 0
+        deleted = self._delete_whole_keys(batch, rows, casts)
+        self._insert(target.table, rows, casts)
+        return deleted
+
+    # -- the shape of the table ------------------------------------------------------------
+
+    def _empty(self, table: str, rows: pa.Table) -> int:
+        """Remove all rows; make the table anew if this load gives it another shape."""
+        have = self._engine.columns(table)
+        if have is None:
+            return 0
+        if have == self._types(rows) or not self._engine.is_ours(table):
+            return self._engine.run(f"DELETE FROM {self._engine.name(table)}")
+        self._engine.run(f"DROP TABLE {self._engine.name(table)}")
+        return 0
+
+    def _types(self, rows: pa.Table) -> dict[str, str]:
+        return {field.name: self._type(field) for field in rows.schema}
+
+    def _type(self, field: pa.Field) -> str:
+        kind = sql.kind_of_arrow(field.type)
+        type_ = self._engine.dialect.type_of(kind) if kind else None
+        if type_ is None:
+            raise DestinationError(
+                self._engine.url,
+                f"{self._engine.dialect.name} has no type for column {field.name!r} "
+                f"({field.type}); this load was not applied",
+                "keep it as text, or as JSON text",
+            )
+        return type_
+
+    def _fit(self, table: str, rows: pa.Table) -> dict[str, str] | None:
+        """Make the table hold the rows; the casts they need, or None if there is no table."""
+        have = self._engine.columns(table)
+        types = self._types(rows)
+        if have is None:
+            if not types:
+                return None
+            self._engine.create(table, types)
+            self._fresh.add(table)
+            return {}
+        casts: dict[str, str] = {}
+        for field in rows.schema:
+            self._fit_column(table, field, have, casts)
+        return casts
+
+    def _fit_column(
+        self, table: str, field: pa.Field, have: Mapping[str, str], casts: dict[str, str]
+    ) -> None:
+        name, want = field.name, self._type(field)
+        place = self._engine.name(table)
+        if name not in have:
+            self._engine.run(f"ALTER TABLE {place} ADD COLUMN {sql.quoted(name)} {want}")
+            return
+        if have[name] == want:
+            return
+        casts[name] = have[name]
+        if not self._engine.is_ours(table):
+            return
+        wider = self._wider(have[name], field)
+        if wider != have[name]:
+            self._engine.run(
+                f"ALTER TABLE {place} ALTER COLUMN {sql.quoted(name)} TYPE {wider} "
+                f"USING CAST({sql.quoted(name)} AS {wider})"
+            )
+        casts[name] = wider
+
+    def _wider(self, reported: str, field: pa.Field) -> str:
+        dialect = self._engine.dialect
+        have, want = dialect.kind_of(reported), sql.kind_of_arrow(field.type)
+        if have is None or want is None:
+            return reported
+        return dialect.type_of(sql.widest(have, want)) or reported
+
+    def _check_name_lengths(self, names: Sequence[str]) -> None:
+        longest = self._engine.dialect.longest_name
+        for name in names:
+            if longest is not None and len(name.encode()) > longest:
+                raise DestinationError(
+                    self._engine.url,
+                    f"the name {name!r} has {len(name.encode())} bytes, "
+                    f"{self._engine.dialect.name} allows {longest}; this load was not applied",
+                    "give it a shorter name in the pipeline file",
+                )
+
+    # -- rows ------------------------------------------------------------------------------
+
+    def _insert(self, table: str, rows: pa.Table, casts: Mapping[str, str]) -> None:
+        if not rows.num_rows:
+            return
+        if not casts:
+            self._engine.append(table, rows)
+            return
+        self._engine.stage(STAGE, rows)
+        place = self._engine.name(table)
+        names = rows.schema.names
+        self._engine.run(sql.insert_from(place, sql.quoted(STAGE), names, casts))
+        self._engine.unstage(STAGE)
+
+    def _merge_rows(self, target: Target, rows: pa.Table, casts: Mapping[str, str]) -> None:
+        at = (self._engine.url, target.table)
+        check_key(rows, target.key, unique=True, at=at)
+        if not rows.num_rows:
+            return
+        self._engine.stage(STAGE, rows)
+        merge = RowMerge(key=target.key, columns=tuple(rows.schema.names), casts=casts)
+        self._engine.upsert(target.table, merge)
+        self._engine.unstage(STAGE)
+
+    def _delete_whole_keys(self, batch: Batch, rows: pa.Table, casts: Mapping[str, str]) -> int:
+        """Delete what the batch replaces; returns how many rows that were.
+
+        A batch makes a whole statement about its request keys (``keys``): rows of an earlier
+        batch of the same load go too. Rows that come without such a statement are found by
+        their own key and join what this load brought before.
+        """
+        target = batch.target
+        if rows.num_rows:
+            check_key(rows, target.key, unique=False, at=(self._engine.url, target.table))
+        if target.table in self._fresh:
+            self._fresh.discard(target.table)
+            self._cleared_before(target, rows)
+            return 0
+        deleted = 0
+        if batch.keys and REQUEST_KEY in (self._engine.columns(target.table) or ()):
+            deleted += self._delete(target.table, _spoken(batch, rows), {})
+        if rows.num_rows and not (batch.keys and target.key == (REQUEST_KEY,)):
+            new = self._cleared_before(target, rows)
+            deleted += self._delete(target.table, new, casts)
+        return deleted
+
+    def _cleared_before(self, target: Target, rows: pa.Table) -> pa.Table:
+        """The keys of ``rows`` that this load meets for the first time; remembers them."""
+        if not rows.num_rows:
+            return rows
+        names = list(target.key)
+        keys = rows.select(names).group_by(names).aggregate([])
+        known = self._cleared.get(target.table)
+        if known is not None and known.schema == keys.schema:
+            keys = keys.join(known, names, join_type="left anti")
+            self._cleared[target.table] = pa.concat_tables([known, keys])
+        else:
+            self._cleared[target.table] = keys
+        return keys
+
+    def _delete(self, table: str, keys: pa.Table, casts: Mapping[str, str]) -> int:
+        if not keys.num_rows:
+            return 0
+        names = keys.schema.names
+        self._engine.prepare_whole_keys(table, names)
+        self._engine.stage(STAGE, keys)
+        place = self._engine.name(table)
+        same = sql.matches(names, place, casts)
+        deleted = self._engine.run(
+            f"DELETE FROM {place} WHERE EXISTS (SELECT 1 FROM {sql.quoted(STAGE)} s WHERE {same})"
+        )
+        self._engine.unstage(STAGE)
+        return deleted
+
+
+def _spoken(batch: Batch, rows: pa.Table) -> pa.Table:
+    """The request keys that ``batch`` speaks for, those of its rows with them, once each."""
+    keys = pa.chunked_array([pa.array(batch.keys, pa.string())])
+    if REQUEST_KEY in rows.schema.names:
+        keys = pa.chunked_array([*keys.chunks, *rows[REQUEST_KEY].chunks])
+    return pa.table({REQUEST_KEY: keys.unique()})

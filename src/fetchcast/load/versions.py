@@ -1,0 +1,309 @@
+"""Whole versions of one file, and which of them is the published one. No database here.
+
+For ``x.duckdb`` there is a folder ``x.duckdb.d`` with
+
+    000041.duckdb  000042.duckdb    the last versions, never changed once they are published
+    current                         which one is published: the truth, replaced atomically
+    lock                            held by the one load that is under way
+
+and ``x.duckdb`` itself, the *door*: a copy of the published version for people and their tools.
+It is a file of its own because a lock belongs to a file: someone who opens the door for writing
+disturbs neither the app, which reads versions, nor a load, which makes the next one.
+
+What someone writes through the door between two loads is kept: the next load starts from it.
+What they write while a load runs is set aside in the folder, never thrown away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetchcast.errors import DestinationError
+
+_KEPT = 2
+_HEAD_BYTES = 3 * 4096
+"""DuckDB's main header and its two alternating ones: every checkpoint changes them."""
+_COPY_TRIES = 20
+_LOCK_WAIT_S = 10.0
+_LOCK_STEP_S = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What ``current`` says."""
+
+    version: int
+    door: str
+    """Digest of the door's head when it was last written by a load."""
+
+
+class Versions:
+    """The versions of ``door``."""
+
+    def __init__(self, door: Path) -> None:
+        self.door = door
+        self.folder = door.with_name(door.name + ".d")
+        self._current = self.folder / "current"
+
+    def path(self, version: int) -> Path:
+        """The file of ``version``."""
+        return self.folder / f"{version:06d}{self.door.suffix}"
+
+    @property
+    def wal(self) -> Path:
+        """What a session at the door has written and not yet put into the file."""
+        return _wal_of(self.door)
+
+    def published(self) -> Published | None:
+        """The published version; None if there is none, or the door was deleted."""
+        if not self.door.exists():
+            return None
+        with suppress(FileNotFoundError):
+            said = json.loads(self._current.read_text(encoding="utf-8"))
+            return Published(said["version"], said["door"])
+        return None
+
+    def door_changed(self, since: Published) -> bool:
+        """Whether someone wrote to the door after the load that published ``since``."""
+        wal = self.wal
+        return (wal.exists() and wal.stat().st_size > 0) or head(self.door) != since.door
+
+    def begin(self, base: Path | None, after: Published | None) -> tuple[int, Path]:
+        """Sweep what a killed load left and copy ``base`` to the file of the next version."""
+        self.sweep(after)
+        number = after.version + 1 if after else 1
+        path = self.path(number)
+        if base is not None:
+            copy_whole(base, path)
+            base_wal = _wal_of(base)
+            if base_wal.exists():
+                shutil.copyfile(base_wal, _wal_of(path))
+        return number, path
+
+    def publish(self, version: int, *, before: str | None) -> None:
+        """Make ``version`` the published one: first at the door, then for the app.
+
+        Args:
+            version: Its file is complete and closed.
+            before: `state` of the door when the load began.
+        """
+        path = self.path(version)
+        _sync(path)
+        self._set_aside_changes(version, before)
+        door_head = self._renew_door(path)
+        note = json.dumps({"version": version, "door": door_head})
+        _replace_text(self._current, note)
+
+    def state(self) -> str | None:
+        """A text that changes with every write through the door; None if there is no door."""
+        if not self.door.exists():
+            return None
+        wal = self.wal
+        return f"{head(self.door)}-{wal.stat().st_size if wal.exists() else 0}"
+
+    def _set_aside_changes(self, version: int, before: str | None) -> None:
+        if not self.door.exists():
+            return
+        changed = self.state() != before
+        aside = self.folder / f"set-aside-{version:06d}{self.door.suffix}"
+        if changed:
+            _log.warning(
+                "%s was written to during a load; what was written is kept in %s", self.door, aside
+            )
+            copy_whole(self.door, aside)
+        # A write-ahead log of the old file would keep everybody from opening the new one.
+        with suppress(FileNotFoundError):
+            self.wal.replace(_wal_of(aside))
+            if not changed:
+                _wal_of(aside).unlink()
+
+    def _renew_door(self, path: Path) -> str:
+        fresh = self.folder / f"door{self.door.suffix}.tmp"
+        copy_whole(path, fresh)
+        _sync(fresh)
+        new_head = head(fresh)
+        try:
+            fresh.replace(self.door)
+        except PermissionError:
+            # Windows: someone has it open. They keep their version, the next load tries again.
+            fresh.unlink()
+            return head(self.door)
+        _sync_folder(self.door.parent)
+        return new_head
+
+    def sweep(self, published: Published | None) -> None:
+        """Remove versions that a killed load left behind and those that have grown old."""
+        newest = published.version if published else 0
+        for path in self.folder.glob("*.tmp"):
+            path.unlink(missing_ok=True)
+        for path in self.folder.glob(f"[0-9]*{self.door.suffix}*"):
+            number = int(path.name.split(".", 1)[0])
+            if newest - _KEPT < number <= newest and path.suffix == self.door.suffix:
+                continue
+            with suppress(PermissionError):  # Windows: a reader still has it open.
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self, url: str) -> Iterator[None]:
+        """Hold the folder for one load; waits a little for another to end."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise DestinationError(
+                url,
+                f"cannot write beside it: {error.strerror} ({self.folder})",
+                "give the folder write permission, or choose another destination",
+            ) from None
+        with file:
+            _take(file.fileno(), self.folder / "lock", url)
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def published_path(path: Path) -> Path | None:
+    """The file to read for the database at ``path``: a version that never changes.
+
+    Open it read-only. A later call may name another file: open that one, and close the first
+    when nobody reads from it any more. None if nothing was ever loaded.
+    """
+    versions = Versions(path)
+    published = versions.published()
+    if published is not None and versions.path(published.version).exists():
+        return versions.path(published.version)
+    return path if path.exists() else None
+
+
+def head(path: Path) -> str:
+    """What tells two states of a DuckDB file apart: a digest of its headers."""
+    with path.open("rb") as file:
+        return hashlib.blake2b(file.read(_HEAD_BYTES), digest_size=16).hexdigest()
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a database file that someone may be writing to; the copy is one whole state of it.
+
+    A checkpoint writes to free blocks first and to the header last, and blocks are freed by the
+    header: if that was the same before and after, the blocks it speaks of did not change.
+    """
+    for _ in range(_COPY_TRIES):
+        before = head(source)
+        _copy(source, target)
+        if before == head(source) == head(target):
+            return
+        time.sleep(_LOCK_STEP_S)
+    raise DestinationError(
+        str(source),
+        f"was written to all the while, {_COPY_TRIES} copies of it were not whole; nothing was "
+        "loaded",
+        "close the session that writes to it and run again",
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    with source.open("rb") as from_, target.open("wb") as to:
+        if not _clone(from_.fileno(), to.fileno()):
+            shutil.copyfileobj(from_, to, 1 << 20)
+
+
+def _clone(source: int, target: int) -> bool:
+    """Let the file system share or copy the blocks by itself; False if it cannot."""
+    if sys.platform != "linux":
+        return False
+    import fcntl  # noqa: PLC0415  not on Windows
+
+    ficlone = 0x40049409
+    with suppress(OSError):
+        fcntl.ioctl(target, ficlone, source)
+        return True
+    left = os.fstat(source).st_size
+    try:
+        while left > 0 and (done := os.copy_file_range(source, target, left)) > 0:
+            left -= done
+    except OSError:
+        os.lseek(source, 0, os.SEEK_SET)
+        os.ftruncate(target, 0)
+        os.lseek(target, 0, os.SEEK_SET)
+        return False
+    return left == 0
+
+
+def _wal_of(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    fresh = path.with_name(path.name + ".tmp")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    _sync_folder(path.parent)
+
+
+def _take(descriptor: int, path: Path, url: str) -> None:
+    deadline = time.monotonic() + _LOCK_WAIT_S
+    while not _try_lock(descriptor):
+        if time.monotonic() > deadline:
+            holder = path.read_text(encoding="utf-8").strip() or "unknown"
+            raise DestinationError(
+                url,
+                f"another load (process {holder}) has been writing to it for more than "
+                f"{_LOCK_WAIT_S:.0f} s; this load was not applied",
+                "wait for that run to end and run again; landed answers are kept",
+            )
+        time.sleep(_LOCK_STEP_S)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            # flock, not lockf: it belongs to this open file, so that two threads exclude
+            # each other as two processes do.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
