@@ -1,0 +1,377 @@
+"""Rows become panels: many series of one frequency side by side, with what is wrong said in words.
+
+A panel has one row per series and one column per period that *any* of its series speaks about.
+A hole of years costs nothing, since nobody speaks about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fetchcast.errors import SeriesError
+from fetchcast.forecast.options import SeriesOptions
+from fetchcast.forecast.periods import (
+    NOUN,
+    SEASON,
+    Bools,
+    Floats,
+    Frequency,
+    Grid,
+    Ints,
+    frequencies,
+    grid_of,
+    wall,
+)
+
+_PANEL_SERIES = 1024
+_LEAST = 4
+_MIXED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """Series of one frequency, aligned in time."""
+
+    grid: Grid
+    season: int
+    time_zone: str
+    ids: list[str]
+    periods: Ints
+    """Period numbers, ascending, shape ``(periods,)``; holes are left out."""
+    values: Floats
+    """Shape ``(series, periods)``; NaN where nothing was observed."""
+    spoken: Bools
+    """Same shape: True where the series has data: a value, or a gap that means something."""
+    scored: Bools
+    """Same shape: True where a backtest may judge by the value."""
+    scheduled: Ints | None
+    """Same shape: the moment that ``y = 0`` stands for, microseconds UTC; -1 where unknown."""
+
+    @property
+    def last(self) -> Ints:
+        """The period number of each series' last observation."""
+        seen = ~np.isnan(self.values)
+        width = self.periods.size
+        return self.periods[width - 1 - np.argmax(seen[:, ::-1], axis=1)]
+
+    @property
+    def positions(self) -> Ints:
+        """The place of each period in its cycle."""
+        return self.grid.positions(self.periods, self.season, self.time_zone)
+
+
+@dataclass(slots=True)
+class Columns:
+    """The observations of all series, sorted by series and time, no duplicates."""
+
+    ids: list[str]
+    starts: Ints
+    stamps: Ints
+    """Microseconds as the wall clock shows for days and longer, UTC for hours."""
+    y: Floats
+    scored: Bools
+    scheduled: Ints | None
+    zoned: bool
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ends(self) -> Ints:
+        """Where each series ends."""
+        return np.append(self.starts[1:], self.stamps.size)
+
+
+def panels(name: str, rows: pa.Table, options: SeriesOptions) -> tuple[list[Panel], list[str]]:
+    """Lay the series of ``rows`` side by side.
+
+    Returns:
+        The panels, and a sentence for each series that is left out or was changed.
+
+    Raises:
+        SeriesError: If there are no rows, or a column is missing or of no usable type.
+    """
+    columns = read(name, rows, options)
+    if columns.stamps.size == 0:
+        raise SeriesError(name, "; ".join(["no usable rows", *columns.notes]))
+    grids = _grids(columns, options)
+    jobs = [
+        (grid, *_span(columns, which, grid), which)
+        for which, grid in enumerate(grids)
+        if grid is not None and _usable(columns, which)
+    ]
+    jobs.sort()
+    built = []
+    for grid, same in groupby(jobs, key=lambda job: job[0]):
+        for part in _parts([(last, first, which) for _, last, first, which in same]):
+            built.append(_panel(columns, grid, part, options))
+    return built, columns.notes
+
+
+def _span(columns: Columns, which: int, grid: Grid) -> tuple[int, int]:
+    edges = np.array([columns.starts[which], columns.ends[which] - 1])
+    first, last = grid.numbers(columns.stamps[edges])
+    return int(last), int(first)
+
+
+def _parts(jobs: list[tuple[int, int, int]]) -> list[list[int]]:
+    """Cut series, sorted by their end, into panels of neighbours."""
+    parts: list[list[int]] = []
+    anchor = 0
+    for last, _first, which in jobs:
+        if not parts or len(parts[-1]) >= _PANEL_SERIES or last - anchor > 7:  # noqa: PLR2004
+            parts.append([])
+            anchor = last
+        parts[-1].append(which)
+    return parts
+
+
+def _usable(columns: Columns, which: int) -> bool:
+    part = slice(columns.starts[which], columns.ends[which])
+    count = int(np.count_nonzero(~np.isnan(columns.y[part])))
+    if count >= _LEAST:
+        return True
+    columns.notes.append(
+        f"{columns.ids[which]}: {count} observations are too few to forecast from; "
+        f"at least {_LEAST} are needed"
+    )
+    return False
+
+
+def _grids(columns: Columns, options: SeriesOptions) -> list[Grid | None]:
+    given = options.given_frequency
+    if given is not None:
+        pieces = zip(columns.starts, columns.ends, strict=True)
+        return [grid_of(given, columns.stamps[start:end]) for start, end in pieces]
+    grids = frequencies(columns.stamps, columns.starts)
+    for which, grid in enumerate(grids):
+        problem = _irregular(columns, which, grid)
+        if problem:
+            grids[which] = None
+            columns.notes.append(f"{columns.ids[which]}: {problem}")
+    return grids
+
+
+def _irregular(columns: Columns, which: int, grid: Grid | None) -> str | None:
+    if grid is None:
+        return (
+            "its time stamps are neither whole hours nor at most one a day; "
+            "bring them to one frequency in the SQL (date_trunc)"
+        )
+    if grid.frequency not in (Frequency.HOURLY, Frequency.DAILY):
+        return None
+    numbers = grid.numbers(columns.stamps[columns.starts[which] : columns.ends[which]])
+    steps = np.diff(numbers)
+    if steps.size < 2 * _MIXED:
+        return None
+    half = steps.size // 2
+    before, after = float(np.median(steps[:half])), float(np.median(steps[half:]))
+    if max(before, after) < _MIXED * min(before, after):
+        return None
+    noun = NOUN[grid.frequency]
+    return (
+        f"mixed frequency: one observation every {before:g} {noun}s at first, every {after:g} "
+        f"later; bring them to one frequency in the SQL"
+    )
+
+
+def _panel(columns: Columns, grid: Grid, part: list[int], options: SeriesOptions) -> Panel:
+    numbers = [grid.numbers(columns.stamps[columns.starts[w] : columns.ends[w]]) for w in part]
+    numbers = [_told(columns, which, found) for which, found in zip(part, numbers, strict=True)]
+    spoken = [_filled(found, options.gap_limit) for found in numbers]
+    periods = np.unique(np.concatenate(spoken))
+    shape = (len(part), periods.size)
+    values, told = np.full(shape, np.nan), np.zeros(shape, np.bool_)
+    scored = np.zeros(shape, np.bool_)
+    scheduled = None if columns.scheduled is None else np.full(shape, -1, np.int64)
+    for row, which in enumerate(part):
+        source = slice(columns.starts[which], columns.ends[which])
+        at = np.searchsorted(periods, numbers[row])
+        values[row, at] = columns.y[source]
+        scored[row, at] = columns.scored[source]
+        told[row, np.searchsorted(periods, spoken[row])] = True
+        if scheduled is not None and columns.scheduled is not None:
+            scheduled[row, at] = columns.scheduled[source]
+    if options.gaps == "unknown":
+        told &= ~np.isnan(values)
+    return Panel(
+        grid=grid,
+        season=options.season or SEASON[grid.frequency],
+        time_zone=options.time_zone,
+        ids=[columns.ids[which] for which in part],
+        periods=periods,
+        values=values,
+        spoken=told,
+        scored=scored & ~np.isnan(values),
+        scheduled=scheduled,
+    )
+
+
+def _told(columns: Columns, which: int, numbers: Ints) -> Ints:
+    """Say so if several time stamps fall into one period; the last of them stays."""
+    doubles = int(np.count_nonzero(np.diff(numbers) == 0))
+    if doubles:
+        columns.notes.append(
+            f"{columns.ids[which]}: {doubles} periods have more than one observation; "
+            "the last of each is used"
+        )
+    return numbers
+
+
+def _filled(numbers: Ints, limit: int) -> Ints:
+    """``numbers`` with every gap closed that is not longer than ``limit``."""
+    steps = np.diff(numbers)
+    gaps = np.flatnonzero((steps > 1) & (steps <= limit + 1))
+    if gaps.size == 0:
+        return numbers
+    inner = [np.arange(numbers[gap] + 1, numbers[gap + 1]) for gap in gaps]
+    return np.sort(np.concatenate([numbers, *inner]))
+
+
+def read(name: str, rows: pa.Table, options: SeriesOptions) -> Columns:
+    """Check and sort the rows; what cannot be used is left out and said.
+
+    Raises:
+        SeriesError: If a column is missing or of no usable type.
+    """
+    missing = {"ds", "y"} - set(rows.column_names)
+    if missing:
+        have = ", ".join(rows.column_names) or "none"
+        raise SeriesError(name, f"the SQL yields no column {sorted(missing)[0]!r} (it has: {have})")
+    notes: list[str] = []
+    ids, codes = _ids(name, rows)
+    stamps, zoned, bad_stamp = _stamps(name, rows, options)
+    y, bad_y = _numbers(name, rows)
+    scored = _flags(rows)
+    scheduled = _instants(name, rows, options)
+    usable = ~bad_stamp & ~bad_y
+    for text, bad in (("no usable time stamp in ds", bad_stamp), ("no usable number in y", bad_y)):
+        counts = np.bincount(codes[bad], minlength=len(ids))
+        notes.extend(
+            f"{ids[code]}: {counts[code]} rows have {text}; they are left out"
+            for code in np.flatnonzero(counts)
+        )
+    order = np.flatnonzero(usable)
+    codes, stamps = codes[order], stamps[order]
+    if np.any((np.diff(codes) < 0) | ((np.diff(codes) == 0) & (np.diff(stamps) <= 0))):
+        again = np.lexsort((stamps, codes))
+        order, codes, stamps = order[again], codes[again], stamps[again]
+    double = np.append((np.diff(codes) == 0) & (np.diff(stamps) == 0), [False] * bool(codes.size))
+    double = double.astype(np.bool_)
+    counts = np.bincount(codes[double], minlength=len(ids))
+    notes.extend(
+        f"{ids[code]}: {counts[code]} rows repeat a time stamp; the last of each is used"
+        for code in np.flatnonzero(counts)
+    )
+    order, codes, stamps = order[~double], codes[~double], stamps[~double]
+    present, starts = np.unique(codes, return_index=True)
+    return Columns(
+        ids=[ids[code] for code in present],
+        starts=starts.astype(np.int64),
+        stamps=stamps,
+        y=y[order],
+        scored=scored[order],
+        scheduled=None if scheduled is None else scheduled[order],
+        zoned=zoned,
+        notes=notes,
+    )
+
+
+def _ids(name: str, rows: pa.Table) -> tuple[list[str], Ints]:
+    if "unique_id" not in rows.column_names:
+        return [name], np.zeros(rows.num_rows, np.int64)
+    text = rows["unique_id"].cast(pa.string()).combine_chunks()
+    coded = pc.fill_null(text, "").dictionary_encode()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.combine_chunks()
+    if len(coded) == 0:
+        return [], np.zeros(0, np.int64)
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
+
+
+def _stamps(name: str, rows: pa.Table, options: SeriesOptions) -> tuple[Ints, bool, Bools]:
+    """``ds`` in microseconds, whether it had a time zone, and which rows have none."""
+    column = rows["ds"]
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _parsed(name, column)
+    zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
+    if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
+        raise SeriesError(name, f"ds is of type {column.type}; a date or a timestamp is needed")
+    bad = np.asarray(column.is_null().to_numpy(zero_copy_only=False), np.bool_)
+    micros = column.cast(pa.timestamp("us", column.type.tz if zoned else None), safe=False)
+    stamps = pc.fill_null(micros.cast(pa.int64()), 0).to_numpy().astype(np.int64)
+    return (_local(stamps, options) if zoned else stamps), zoned, bad
+
+
+def _local(stamps: Ints, options: SeriesOptions) -> Ints:
+    """Days begin at midnight on the wall; hours stay instants, or the clock's change folds two."""
+    shown = wall(stamps, options.time_zone) if stamps.size else stamps
+    given = options.given_frequency
+    if given is Frequency.HOURLY:
+        return stamps
+    if given is None and np.unique(shown % 86_400_000_000).size > 2:  # noqa: PLR2004
+        return stamps
+    return shown
+
+
+def _parsed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return column.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        try:
+            return column.cast(pa.timestamp("us", "UTC"))
+        except pa.ArrowInvalid as problem:
+            raise SeriesError(name, f"ds holds text that is no date: {problem}") from problem
+
+
+def _numbers(name: str, rows: pa.Table) -> tuple[Floats, Bools]:
+    """``y`` as floats (NaN: not observed), and which rows are unusable (text, infinite)."""
+    column = rows["y"]
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return _from_text(column)
+    try:
+        numbers = pc.fill_null(column.cast(pa.float64(), safe=False), np.nan)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as problem:
+        raise SeriesError(name, f"y is of type {column.type}; numbers are needed") from problem
+    y = np.array(numbers.to_numpy(), np.float64)
+    return y, np.isinf(y)
+
+
+def _from_text(column: pa.ChunkedArray) -> tuple[Floats, Bools]:
+    y = np.full(len(column), np.nan)
+    bad = np.zeros(len(column), np.bool_)
+    for row, text in enumerate(column.to_pylist()):
+        try:
+            y[row] = float(text) if text not in (None, "") else np.nan
+        except ValueError:
+            bad[row] = True
+    return y, bad | np.isinf(y)
+
+
+def _flags(rows: pa.Table) -> Bools:
+    if "scored" not in rows.column_names:
+        return np.ones(rows.num_rows, np.bool_)
+    flags = pc.fill_null(rows["scored"].cast(pa.bool_()), value=False)
+    return np.array(flags.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _instants(name: str, rows: pa.Table, options: SeriesOptions) -> Ints | None:
+    if "scheduled" not in rows.column_names or pa.types.is_null(rows["scheduled"].type):
+        return None
+    column = rows["scheduled"]
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _parsed(name, column)
+    if not pa.types.is_timestamp(column.type):
+        raise SeriesError(name, f"scheduled is of type {column.type}; a timestamp is needed")
+    if column.type.tz is None:
+        column = pc.assume_timezone(
+            column.cast(pa.timestamp("us"), safe=False),
+            options.time_zone,
+            ambiguous="earliest",
+            nonexistent="earliest",
+        )
+    micros = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
+    return np.asarray(pc.fill_null(micros, -1).to_numpy(), np.int64)

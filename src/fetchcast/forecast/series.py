@@ -1,0 +1,344 @@
+"""One ``[series.NAME]``: from its rows to the tables of observations, forecasts and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from fetchcast.errors import SeriesError
+from fetchcast.forecast import scores, tables
+from fetchcast.forecast.backtest import Trial, origins, past_of, trial
+from fetchcast.forecast.combine import COMBINED, bounded, combined, predict_all
+from fetchcast.forecast.empirical import HALF_LIFE_DAYS, SEASONAL_NAIVE, family, running
+from fetchcast.forecast.models import GRID, NINE, Forecaster, Prediction, half_life
+from fetchcast.forecast.options import SeriesOptions
+from fetchcast.forecast.panel import Panel, panels
+from fetchcast.forecast.periods import HORIZON, MICROS_A_DAY, NOUN, Floats, Frequency, Ints
+
+Progress = Callable[[int, int], None]
+"""Told how many series are done, and of how many."""
+
+_FINE_ROWS = 20_000
+_FEW_SERIES = 200
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesForecast:
+    """What `forecast_series` found."""
+
+    tables: dict[str, pa.Table]
+    """``observation``, ``forecast``, ``backtest``, ``leaderboard`` and ``series``; columns in
+    `fetchcast.forecast.tables`."""
+    notes: list[str]
+    """What is wrong with which series, a sentence each; the others were forecast all the same."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """What is the same for all panels of one call."""
+
+    name: str
+    run: str
+    options: SeriesOptions
+    few: bool
+    today: date | None
+    notes: list[str]
+    parts: dict[str, list[pa.Table]] = field(
+        default_factory=lambda: {name: [] for name in tables.SCHEMAS}
+    )
+    tallies: list[dict[str, scores.Tally]] = field(default_factory=list)
+    weights: dict[str, float] = field(default_factory=dict)
+
+
+def forecast_series(
+    name: str,
+    rows: pa.Table,
+    options: SeriesOptions,
+    *,
+    run: str,
+    progress: Progress | None = None,
+    today: date | None = None,
+) -> SeriesForecast:
+    """Forecast every series in ``rows``, and show by a backtest how far to trust it.
+
+    Args:
+        name: The series' name in the pipeline file; first column of every table.
+        rows: Columns ``unique_id`` (may be missing: one series), ``ds``, ``y``, and optionally
+            ``scheduled`` and ``scored``; see `SeriesOptions`.
+        options: How to forecast.
+        run: Goes into the column ``run`` of every table.
+        progress: Told after each panel of series.
+        today: If given, a series that ended long before is said to have stopped.
+
+    Returns:
+        Five tables, and notes on single series; one bad series never stops the others.
+
+    Raises:
+        SeriesError: If there is nothing to forecast from: no rows, a column missing or of no
+            usable type.
+    """
+    found, notes = panels(name, rows, options)
+    total = sum(len(panel.ids) for panel in found)
+    job = _Job(name, run, options, total <= _FEW_SERIES, today, notes)
+    if not found:
+        raise SeriesError(name, "; ".join(["no series can be forecast", *notes]))
+    done = 0
+    for panel in found:
+        _forecast_panel(job, panel)
+        done += len(panel.ids)
+        if progress:
+            progress(done, total)
+    job.parts["leaderboard"].insert(
+        0, scores.as_table(name, run, scores.overall(job.tallies, job.weights))
+    )
+    return SeriesForecast(
+        tables={
+            table: tables.stacked(schema, job.parts[table])
+            for table, schema in tables.SCHEMAS.items()
+        },
+        notes=job.notes,
+    )
+
+
+def _forecast_panel(job: _Job, panel: Panel) -> None:
+    frequency = panel.grid.frequency
+    horizon = job.options.horizon or HORIZON[frequency]
+    levels = GRID if len(panel.ids) * horizon <= _FINE_ROWS else NINE
+    models = _models(job, panel)
+    job.weights = {model.name: 1 / (len(models) - 1) for model in models[:-1]}
+    trials = _trials(job, panel, horizon, models, levels)
+    _judge(job, panel, trials, levels)
+    job.parts["observation"].append(_observations(job, panel))
+    job.parts["forecast"].extend(_forecasts(job, panel, horizon, models, levels))
+    job.parts["series"].append(_described(job, panel))
+
+
+def _models(job: _Job, panel: Panel) -> list[Forecaster]:
+    """The members of the average, and the baseline last."""
+    names = None if job.options.models == "auto" else job.options.models
+    members: list[Forecaster] = list(family(names, panel.season))
+    return [*members, SEASONAL_NAIVE]
+
+
+def _trials(
+    job: _Job, panel: Panel, horizon: int, models: Sequence[Forecaster], levels: Floats
+) -> list[Trial]:
+    least = job.options.min_history or min(56, max(8, 3 * panel.season))
+    count = job.options.origins or (12 if job.few else 5)
+    cuts, reach = origins(panel, horizon, count, least)
+    if not cuts:
+        job.notes.append(
+            f"{_some(panel.ids)}: too short for a backtest (it wants {least} observations before "
+            "the first cutoff and scored ones after it); how good the forecast is, nobody knows"
+        )
+    days = half_life(panel.grid.frequency, HALF_LIFE_DAYS)
+    found = [trial(panel, cut, reach, models, levels, days, least) for cut in cuts]
+    for seen in found:
+        assert isinstance(seen.said, dict)
+        seen.said.update(_bounded(job, seen.said))
+    return found
+
+
+def _bounded(job: _Job, said: Mapping[str, Prediction]) -> dict[str, Prediction]:
+    """All models within the bounds, and their average."""
+    within = {
+        name: bounded(each, job.options.min, job.options.max) for name, each in said.items()
+    }
+    return {COMBINED: combined(within, job.weights), **within}
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")  # noqa: PLR2004
+
+
+def _judge(job: _Job, panel: Panel, trials: Sequence[Trial], levels: Floats) -> None:
+    at = np.searchsorted(levels, NINE - 1e-9).tolist()
+    tallies: dict[str, scores.Tally] = {}
+    for seen in trials:
+        for model, said in seen.said.items():
+            tally = tallies.setdefault(model, scores.Tally.empty(len(panel.ids)))
+            tally.add(seen, said, at)
+            if job.few or model == COMBINED:
+                job.parts["backtest"].append(_tried(job, panel, seen, model, said, levels))
+    if tallies:
+        columns, _ = scores.leaderboard(panel.ids, tallies, job.weights)
+        job.parts["leaderboard"].append(scores.as_table(job.name, job.run, columns))
+        job.tallies.append(tallies)
+
+
+def _tried(
+    job: _Job, panel: Panel, seen: Trial, model: str, said: Prediction, levels: Floats
+) -> pa.Table:
+    row, step = np.nonzero(seen.judged & ~np.isnan(said.mean))
+    y, quantiles, mean = seen.actual[row, step], said.quantiles[row, step], said.mean[row, step]
+    targets = seen.targets[step]
+    columns = _who(job, panel, row)
+    columns |= tables.nine(quantiles, levels)
+    nine = quantiles[:, np.searchsorted(levels, NINE - 1e-9)]
+    columns |= {
+        "cutoff": tables.moments(panel.grid.stamps(np.full(row.size, seen.cutoff))),
+        "ds": tables.moments(panel.grid.stamps(targets)),
+        "step": pa.array(step + 1),
+        "model": tables.repeated(model, row.size),
+        "y": tables.numbers(y),
+        "mean": tables.numbers(mean),
+        "pinball": tables.numbers(scores.pinball(y, nine, NINE)),
+        "absolute_error": tables.numbers(np.abs(y - nine[:, 4])),
+    }
+    if levels is GRID and model == COMBINED:
+        columns["quantiles"] = tables.lists(quantiles)
+    if panel.scheduled is not None:
+        columns["scheduled"] = tables.moments(
+            panel.scheduled[row, np.searchsorted(panel.periods, targets)]
+        )
+    return tables.table(tables.BACKTEST, columns)
+
+
+def _who(job: _Job, panel: Panel, row: Ints) -> dict[str, pa.Array]:
+    coded = pa.DictionaryArray.from_arrays(pa.array(row), pa.array(panel.ids, pa.string()))
+    return {
+        "series": tables.repeated(job.name, row.size),
+        "unique_id": coded.cast(pa.string()),
+        "run": tables.repeated(job.run, row.size),
+    }
+
+
+def _observations(job: _Job, panel: Panel) -> pa.Table:
+    row, column = np.nonzero(panel.spoken | ~np.isnan(panel.values))
+    columns = _who(job, panel, row)
+    del columns["run"]
+    columns |= {
+        "ds": tables.moments(panel.grid.stamps(panel.periods[column])),
+        "y": tables.numbers(panel.values[row, column]),
+        "scored": pa.array(panel.scored[row, column]),
+    }
+    if panel.scheduled is not None:
+        columns["scheduled"] = tables.moments(panel.scheduled[row, column])
+    return tables.table(tables.OBSERVATION, columns)
+
+
+def _forecasts(
+    job: _Job, panel: Panel, horizon: int, models: Sequence[Forecaster], levels: Floats
+) -> list[pa.Table]:
+    alive = _alive(job, panel)
+    targets = panel.last[:, None] + np.arange(1, horizon + 1)
+    past = past_of(panel, targets, half_life(panel.grid.frequency, HALF_LIFE_DAYS))
+    said = _bounded(job, predict_all(past, models, levels))
+    happened = np.where(panel.spoken, (~np.isnan(panel.values)).astype(np.float64), np.nan)
+    chance = running(happened, past.positions, past.ahead)
+    row, step = np.nonzero(np.broadcast_to(alive[:, None], targets.shape))
+    shared = _who(job, panel, row) | {
+        "ds": tables.moments(panel.grid.stamps(targets[row, step])),
+        "step": pa.array(step + 1),
+        "p_running": tables.numbers(chance[row, step]),
+        "cutoff": tables.moments(panel.grid.stamps(panel.last[row])),
+        "scheduled": tables.moments(_timetable(panel, targets, past.ahead)[row, step]),
+    }
+    kept = said if job.few else {COMBINED: said[COMBINED]}
+    return [
+        _forecast(shared, model, each, row, step, levels) for model, each in kept.items()
+    ]
+
+
+def _forecast(
+    shared: Mapping[str, pa.Array],
+    model: str,
+    said: Prediction,
+    row: Ints,
+    step: Ints,
+    levels: Floats,
+) -> pa.Table:
+    quantiles = said.quantiles[row, step]
+    columns = dict(shared) | tables.nine(quantiles, levels)
+    columns |= {
+        "model": tables.repeated(model, row.size),
+        "mean": tables.numbers(said.mean[row, step]),
+    }
+    if levels is GRID and model == COMBINED:
+        columns["quantiles"] = tables.lists(quantiles)
+    return tables.table(tables.FORECAST, columns)
+
+
+def _alive(job: _Job, panel: Panel) -> np.ndarray:
+    """Which series still go on; of the others it is said that they stopped."""
+    if job.today is None or panel.grid.frequency is Frequency.HOURLY:
+        return np.ones(len(panel.ids), np.bool_)
+    now = int(panel.grid.numbers(np.array([(job.today - date(1970, 1, 1)).days * MICROS_A_DAY]))[0])
+    horizon = job.options.horizon or HORIZON[panel.grid.frequency]
+    late = now - panel.last
+    alive = late <= max(horizon, 2 * panel.season)
+    noun = NOUN[panel.grid.frequency]
+    for row in np.flatnonzero(~alive):
+        when = (_EPOCH + timedelta(microseconds=int(panel.grid.stamps(panel.last[row : row + 1])[0]))).date()
+        job.notes.append(
+            f"{panel.ids[row]}: stopped on {when}, {late[row]} {noun}s ago; no forecast is made"
+        )
+    return alive
+
+
+def _timetable(panel: Panel, targets: Ints, ahead: Ints) -> Ints:
+    """The moment each coming value counts from: the clock time of the last such weekday."""
+    planned = np.full(targets.shape, -1, np.int64)
+    if panel.scheduled is None or panel.grid.frequency is Frequency.HOURLY:
+        return planned
+    zone = ZoneInfo(panel.time_zone)
+    positions = panel.positions
+    for row in range(len(panel.ids)):
+        known = np.flatnonzero(panel.scheduled[row] != -1)
+        if known.size == 0:
+            continue
+        newest: dict[int, int] = {int(positions[column]): int(column) for column in known}
+        clocks: dict[int, tuple[int, time]] = {}
+        for step, place in enumerate(ahead[row].tolist()):
+            if place not in clocks:
+                column = newest.get(place, int(known[-1]))
+                clocks[place] = _clock(panel, row, column, zone)
+            days, clock = clocks[place]
+            day = _day(panel, int(targets[row, step])) + timedelta(days=days)
+            moment = datetime.combine(day, clock, zone).astimezone(timezone.utc)
+            planned[row, step] = (moment - _EPOCH) // timedelta(microseconds=1)
+    return planned
+
+
+def _clock(panel: Panel, row: int, column: int, zone: ZoneInfo) -> tuple[int, time]:
+    """How many days after its period a value was scheduled, and at which time on the wall."""
+    assert panel.scheduled is not None
+    moment = _EPOCH + timedelta(microseconds=int(panel.scheduled[row, column]))
+    local = moment.astimezone(zone)
+    return (local.date() - _day(panel, int(panel.periods[column]))).days, local.time()
+
+
+def _day(panel: Panel, number: int) -> date:
+    stamp = int(panel.grid.stamps(np.array([number], np.int64))[0])
+    return date(1970, 1, 1) + timedelta(days=stamp // MICROS_A_DAY)
+
+
+def _described(job: _Job, panel: Panel) -> pa.Table:
+    seen = ~np.isnan(panel.values)
+    count = len(panel.ids)
+    row = np.arange(count)
+    first = panel.periods[np.argmax(seen, axis=1)]
+    said = {unique_id: "" for unique_id in panel.ids}
+    for note in job.notes:
+        unique_id, _, text = note.partition(": ")
+        if unique_id in said:
+            said[unique_id] = f"{said[unique_id]}; {text}" if said[unique_id] else text
+    columns = _who(job, panel, row) | {
+        "unit": tables.repeated(job.options.unit, count),
+        "frequency": tables.repeated(str(panel.grid.frequency), count),
+        "season": pa.array(np.full(count, panel.season)),
+        "time_zone": tables.repeated(panel.time_zone, count),
+        "observations": pa.array(seen.sum(axis=1)),
+        "scored": pa.array(panel.scored.sum(axis=1)),
+        "missing": pa.array((panel.spoken & ~seen).sum(axis=1)),
+        "first_ds": tables.moments(panel.grid.stamps(first)),
+        "last_ds": tables.moments(panel.grid.stamps(panel.last)),
+        "note": pa.array([said[unique_id] or None for unique_id in panel.ids], pa.string()),
+    }
+    return tables.table(tables.SERIES, columns)
