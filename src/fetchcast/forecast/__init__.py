@@ -1,6 +1,14 @@
 """PREDICT: forecasts with the evidence for them. Pure: arrays in, arrays out."""
 
 from fetchcast.forecast.options import SeriesOptions
+from fetchcast.forecast.question import Answered, QuestionOptions, answer
 from fetchcast.forecast.series import SeriesForecast, forecast_series
 
-__all__ = ["SeriesForecast", "SeriesOptions", "forecast_series"]
+__all__ = [
+    "Answered",
+    "QuestionOptions",
+    "SeriesForecast",
+    "SeriesOptions",
+    "answer",
+    "forecast_series",
+]

@@ -13,9 +13,7 @@ COMBINED = "combined"
 """The name of the average in the tables."""
 
 
-def predict_all(
-    past: Past, models: Sequence[Forecaster], levels: Floats
-) -> dict[str, Prediction]:
+def predict_all(past: Past, models: Sequence[Forecaster], levels: Floats) -> dict[str, Prediction]:
     """What each of ``models`` says, by name."""
     return {model.name: model.predict(past, levels) for model in models}
 

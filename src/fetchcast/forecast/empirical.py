@@ -130,7 +130,7 @@ def _cycle_ago(past: Past) -> tuple[Floats, Ints, Floats]:
         latest[:, place] = here.max(axis=1, initial=-1)
     chosen = latest[rows[:, None], past.ahead]
     chosen = np.where(chosen < 0, newest[:, None], chosen)
-    return past.values[rows[:, None], chosen], chosen, _spread(past)
+    return np.asarray(past.values[rows[:, None], chosen]), chosen, _spread(past)
 
 
 def _spread(past: Past) -> Floats:
@@ -140,7 +140,9 @@ def _spread(past: Past) -> Floats:
     known = ~np.isnan(change)
     count = known.sum(axis=1)
     squares = np.where(known, change, 0.0) ** 2
-    whole = np.nanstd(np.where(np.isnan(past.values).all(axis=1, keepdims=True), 0.0, past.values), axis=1)
+    whole = np.nanstd(
+        np.where(np.isnan(past.values).all(axis=1, keepdims=True), 0.0, past.values), axis=1
+    )
     return np.where(count > 0, np.sqrt(squares.sum(axis=1) / np.maximum(count, 1)), whole)
 
 

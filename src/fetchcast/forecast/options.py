@@ -66,7 +66,7 @@ class SeriesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         _within("min_history", self.min_history, 3)
         _within("origins", self.origins, 1)
         _bounds(self.min, self.max)
-        _zone("time_zone", self.time_zone)
+        checked_zone("time_zone", self.time_zone)
         if self.models != "auto":
             _known(self.models)
 
@@ -94,7 +94,8 @@ def _bounds(least: float | None, most: float | None) -> None:
         raise ConfigError("min", least, f"a number below max = {most}")
 
 
-def _zone(key: str, name: str) -> None:
+def checked_zone(key: str, name: str) -> None:
+    """Raise `ConfigError` unless ``name`` is a time zone."""
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as problem:

@@ -57,7 +57,8 @@ class Panel:
         """The period number of each series' last observation."""
         seen = ~np.isnan(self.values)
         width = self.periods.size
-        return self.periods[width - 1 - np.argmax(seen[:, ::-1], axis=1)]
+        newest: Ints = self.periods[width - 1 - np.argmax(seen[:, ::-1], axis=1)]
+        return newest
 
     @property
     def positions(self) -> Ints:
@@ -354,7 +355,7 @@ def _from_text(column: pa.ChunkedArray) -> tuple[Floats, Bools]:
 def _flags(rows: pa.Table) -> Bools:
     if "scored" not in rows.column_names:
         return np.ones(rows.num_rows, np.bool_)
-    flags = pc.fill_null(rows["scored"].cast(pa.bool_()), value=False)
+    flags = pc.fill_null(rows["scored"].cast(pa.bool_()), fill_value=False)
     return np.array(flags.to_numpy(zero_copy_only=False), np.bool_)
 
 

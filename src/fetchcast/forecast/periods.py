@@ -207,5 +207,7 @@ def grid_of(frequency: Frequency, stamps: Ints) -> Grid:
         months = months_of(days)
         day = days - months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + 1
         ends = months_of(days + 1) > months
-        return Grid(frequency, int(months[0]) % _MONTHS[frequency], 31 if ends.all() else int(day[0]))
+        return Grid(
+            frequency, int(months[0]) % _MONTHS[frequency], 31 if ends.all() else int(day[0])
+        )
     return Grid(frequency)

@@ -95,8 +95,13 @@ def leaderboard(
     columns: dict[str, list[object]] = {"unique_id": [], "model": []}
     board = {model: _figures(tally) for model, tally in tallies.items()}
     counted = next(iter(tallies.values())).sums["n"] > 0 if tallies else np.zeros(0, np.bool_)
-    for row in np.flatnonzero(counted):
-        _rank(columns, ids[row], {m: {k: v[row] for k, v in f.items()} for m, f in board.items()}, weights)
+    for row in np.flatnonzero(counted).tolist():
+        _rank(
+            columns,
+            ids[row],
+            {m: {k: v[row] for k, v in f.items()} for m, f in board.items()},
+            weights,
+        )
     return columns, dict(tallies)
 
 
@@ -158,7 +163,9 @@ def _plain(name: str, value: float) -> object:
     return float(value) if np.isfinite(value) else None
 
 
-def overall(parts: Sequence[Mapping[str, Tally]], weights: Mapping[str, float]) -> dict[str, list[object]]:
+def overall(
+    parts: Sequence[Mapping[str, Tally]], weights: Mapping[str, float]
+) -> dict[str, list[object]]:
     """The row of each model that speaks for all series."""
     columns: dict[str, list[object]] = {}
     board: dict[str, Mapping[str, float]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,6 +15,7 @@ from fetchcast.forecast import scores, tables
 from fetchcast.forecast.backtest import Trial, origins, past_of, trial
 from fetchcast.forecast.combine import COMBINED, bounded, combined, predict_all
 from fetchcast.forecast.empirical import HALF_LIFE_DAYS, SEASONAL_NAIVE, family, running
+from fetchcast.forecast.metrics import pinball
 from fetchcast.forecast.models import GRID, NINE, Forecaster, Prediction, half_life
 from fetchcast.forecast.options import SeriesOptions
 from fetchcast.forecast.panel import Panel, panels
@@ -25,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 _FINE_ROWS = 20_000
 _FEW_SERIES = 200
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +148,7 @@ def _trials(
 
 def _bounded(job: _Job, said: Mapping[str, Prediction]) -> dict[str, Prediction]:
     """All models within the bounds, and their average."""
-    within = {
-        name: bounded(each, job.options.min, job.options.max) for name, each in said.items()
-    }
+    within = {name: bounded(each, job.options.min, job.options.max) for name, each in said.items()}
     return {COMBINED: combined(within, job.weights), **within}
 
 
@@ -188,7 +187,7 @@ def _tried(
         "model": tables.repeated(model, row.size),
         "y": tables.numbers(y),
         "mean": tables.numbers(mean),
-        "pinball": tables.numbers(scores.pinball(y, nine, NINE)),
+        "pinball": tables.numbers(pinball(y, nine, NINE)),
         "absolute_error": tables.numbers(np.abs(y - nine[:, 4])),
     }
     if levels is GRID and model == COMBINED:
@@ -241,9 +240,7 @@ def _forecasts(
         "scheduled": tables.moments(_timetable(panel, targets, past.ahead)[row, step]),
     }
     kept = said if job.few else {COMBINED: said[COMBINED]}
-    return [
-        _forecast(shared, model, each, row, step, levels) for model, each in kept.items()
-    ]
+    return [_forecast(shared, model, each, row, step, levels) for model, each in kept.items()]
 
 
 def _forecast(
@@ -275,7 +272,7 @@ def _alive(job: _Job, panel: Panel) -> np.ndarray:
     alive = late <= max(horizon, 2 * panel.season)
     noun = NOUN[panel.grid.frequency]
     for row in np.flatnonzero(~alive):
-        when = (_EPOCH + timedelta(microseconds=int(panel.grid.stamps(panel.last[row : row + 1])[0]))).date()
+        when = _day(panel, int(panel.last[row]))
         job.notes.append(
             f"{panel.ids[row]}: stopped on {when}, {late[row]} {noun}s ago; no forecast is made"
         )
@@ -301,7 +298,7 @@ def _timetable(panel: Panel, targets: Ints, ahead: Ints) -> Ints:
                 clocks[place] = _clock(panel, row, column, zone)
             days, clock = clocks[place]
             day = _day(panel, int(targets[row, step])) + timedelta(days=days)
-            moment = datetime.combine(day, clock, zone).astimezone(timezone.utc)
+            moment = datetime.combine(day, clock, zone).astimezone(UTC)
             planned[row, step] = (moment - _EPOCH) // timedelta(microseconds=1)
     return planned
 
@@ -324,7 +321,7 @@ def _described(job: _Job, panel: Panel) -> pa.Table:
     count = len(panel.ids)
     row = np.arange(count)
     first = panel.periods[np.argmax(seen, axis=1)]
-    said = {unique_id: "" for unique_id in panel.ids}
+    said = dict.fromkeys(panel.ids, "")
     for note in job.notes:
         unique_id, _, text = note.partition(": ")
         if unique_id in said:
