@@ -1,0 +1,178 @@
+"""The door: when nothing is accepted any more, one call at a time asks whether it is open again.
+
+What opens and shuts regularly is a window of ``calls`` per ``period``. Its period is known only
+between two bounds (the last call that was refused, the first that passed), which every window
+narrows by asking once, half-way.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_FIRST_WAIT_S: Final = 0.02
+_LATER: Final = 0.25  # An opening is found at most a quarter too late.
+_LONGEST_WAIT_S: Final = 30.0
+_STRETCH: Final = 1.6  # How far a question may be moved to meet a round moment.
+_EXACT: Final = 0.03  # An opening known within this share of the period is known.
+_ROUND_S: Final = (
+    3600.0,
+    1800.0,
+    900.0,
+    600.0,
+    300.0,
+    120.0,
+    60.0,
+    30.0,
+    20.0,
+    15.0,
+    10.0,
+    5.0,
+    2.0,
+    1.0,
+)
+_MARGIN_S: Final = 0.05  # Clocks and networks differ by about this much.
+SHORTEST_S: Final = 3.0  # Shorter windows are better paced than spent.
+
+
+class Door:
+    """Whether calls pass at all, and the window of calls that is behind it."""
+
+    __slots__ = (
+        "calls",
+        "closed_at",
+        "doubt_s",
+        "due",
+        "early",
+        "left",
+        "opened_at",
+        "opened_serial",
+        "period_high",
+        "period_low",
+        "probe",
+        "probed_at",
+        "refused_at",
+        "refused_since",
+        "spent_s",
+        "windows",
+    )
+
+    def __init__(self) -> None:
+        self.closed_at = 0.0
+        self.due = 0.0
+        """When the next single call may ask."""
+        self.probe: int | None = None
+        """The call that asks now."""
+        self.probed_at = 0.0
+        self.refused_at = 0.0
+        """When the last refused call was sent."""
+        self.opened_at = 0.0
+        """When the first call of this opening was sent."""
+        self.doubt_s = 0.0
+        """The door may have been open for so long before."""
+        self.opened_serial = 0
+        self.refused_since = 0
+        self.calls: int | None = None
+        """Calls that pass in one window; None while no window is known."""
+        self.period_low = 0.0
+        self.period_high = 0.0
+        self.left = 0
+        self.windows = 0
+        """Windows seen since their size was found."""
+        self.early = 0
+        self.spent_s = 0.0
+        """How long the calls of the last window took to leave."""
+
+    @property
+    def period_s(self) -> float:
+        """The best guess of the window's length."""
+        return self.period_high
+
+    def close(self, now: float, round_trip_s: float) -> None:
+        """Nothing passes any more; ask soon."""
+        self.closed_at = self.refused_at = now
+        self.probe = None
+        self.early = 0
+        self.due = now + max(round_trip_s, _FIRST_WAIT_S)
+
+    def close_until_opening(self, now: float, clock_offset: float) -> None:
+        """The window's calls are spent; ask when it opens again."""
+        self.closed_at = now
+        self.probe = None
+        self.early = 0
+        self._aim(now, clock_offset)
+
+    def _aim(self, now: float, clock_offset: float) -> None:
+        """Ask at the end of the interval in which it must open, or half-way if that is long."""
+        low = max(self.opened_at + self.period_low - self.doubt_s, self.refused_at)
+        high = self.opened_at + self.period_high
+        due = high + _MARGIN_S * 0.2
+        if high - low > max(_EXACT * self.period_high, 0.1) and self.early == 0:
+            moment = _roundest(low + 0.4 * (high - low), low + 0.6 * (high - low), clock_offset)
+            due = (low + high) / 2 if moment is None else moment
+        self.due = max(due, now)
+
+    def refused(self, sent_at: float, now: float, round_trip_s: float, clock_offset: float) -> None:
+        """The call that asked was turned away."""
+        self.probe = None
+        self.refused_at = max(self.refused_at, sent_at)
+        if self.calls is not None and sent_at < self.opened_at + self.period_high:
+            self.early += 1
+            self._aim(now, clock_offset)
+            if self.due > now:
+                return
+        since = self.closed_at
+        if self.calls is not None:
+            # The window is longer than was thought, or it is none: ask from its expected end.
+            since = max(since, self.opened_at + 0.8 * self.period_high)
+        wait = min(_LONGEST_WAIT_S, max(round_trip_s, _FIRST_WAIT_S, _LATER * (now - since)))
+        self.due = now + wait
+        if wait > 0.5:  # noqa: PLR2004  half a second hits round moments anyway
+            self.due = self._round_moment(now + wait, now + _STRETCH * wait, clock_offset)
+
+    def _round_moment(self, low: float, high: float, clock_offset: float) -> float:
+        """A moment between both at which windows are likely to open: P after the last, or on the clock."""
+        for period in _ROUND_S:
+            moment = self.opened_at + period + _MARGIN_S
+            if low <= moment <= high:
+                return moment
+        clocked = _roundest(low, high, clock_offset)
+        return low if clocked is None else clocked
+
+    def open(self, sent_at: float, serial: int) -> float:
+        """A call passed that was sent at ``sent_at``; returns how long the door had been shut."""
+        shut = sent_at - self.closed_at
+        previous, doubt = self.opened_at, self.doubt_s
+        self.doubt_s = max(0.0, sent_at - max(self.refused_at, self.closed_at))
+        if self.opened_serial:
+            self._narrow(sent_at - self.doubt_s - previous, sent_at - previous + doubt)
+        self.opened_at, self.opened_serial, self.refused_since = sent_at, serial, 0
+        self.probe = None
+        return shut
+
+    def _narrow(self, low: float, high: float) -> None:
+        if self.calls is not None and low < self.period_high and high > self.period_low:
+            low, high = max(low, self.period_low), min(high, self.period_high)
+        for period in _ROUND_S:
+            if low - _MARGIN_S <= period <= high + _MARGIN_S:
+                low = high = period
+                break
+        self.period_low, self.period_high = low, high
+
+    def begin_window(self, calls: int) -> None:
+        """From now on ``calls`` pass in every window."""
+        self.calls = calls
+        self.windows = 0
+
+    def forget(self) -> None:
+        """There is no window."""
+        self.calls = None
+        self.windows = 0
+
+
+def _roundest(low: float, high: float, clock_offset: float) -> float | None:
+    """The moment between ``low`` and ``high`` at which a clock on the wall shows the roundest time."""
+    for period in _ROUND_S:
+        moment = -(-(low + clock_offset - _MARGIN_S) // period) * period - clock_offset + _MARGIN_S
+        if moment <= high:
+            return moment
+    return None

@@ -1,0 +1,189 @@
+"""Puts what the controller knows into an `Explanation`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fetchcast.extract.pace.explanation import Explanation, Kind, Sureness
+
+_SURE: int = 100
+_LIKELY: int = 10
+
+
+class Known(NamedTuple):
+    """What the controller knows, as figures; None for what is not felt."""
+
+    in_flight: int
+    accepted_per_second: float | None
+    level: int | None
+    level_told: bool
+    rate: float | None
+    rate_told: bool
+    window_calls: int | None
+    window_s: float | None
+    window_share: float | None
+    window_slides: bool
+    header_limit: int | None
+    header_window_s: float | None
+    header_share: float | None
+    capacity: int | None
+    own_level: int | None
+    own_rate: float | None
+    quota: str | None
+    quota_share: float | None
+    shut_s: float | None
+    behind: int
+    """Accepted calls since the limit was found."""
+
+
+def explain(known: Known) -> Explanation:
+    """The narrowest limit that is felt, in figures and words."""
+    for describe in (_shut, _own_quota, _own_caps, _headers, _window, _rate, _level, _capacity):
+        found = describe(known)
+        if found is not None:
+            return found
+    return Explanation(
+        kind=Kind.NONE,
+        what="no limit felt",
+        how="nothing was refused and answers did not get slower",
+        sure=_sureness(known.behind),
+        used=None,
+    )
+
+
+def _sureness(behind: int) -> Sureness:
+    if behind >= _SURE:
+        return Sureness.SURE
+    return Sureness.LIKELY if behind >= _LIKELY else Sureness.GUESS
+
+
+def _share(part: float | None, whole: float) -> float | None:
+    return None if part is None else max(0.0, min(1.0, part / whole))
+
+
+def figure(value: float) -> str:
+    """``value`` with three digits and no noise: ``50``, ``2.5``, ``1,200``, ``0.033``."""
+    if value >= 100:  # noqa: PLR2004
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its natural unit: ``30 s``, ``5 min``, ``2 h``."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size or seconds == size:
+            return f"{figure(seconds / size)} {unit}"
+    return f"{figure(seconds)} s"
+
+
+def _shut(known: Known) -> Explanation | None:
+    if known.shut_s is None:
+        return None
+    return Explanation(
+        kind=Kind.CLOSED,
+        what=f"nothing was accepted for {span(known.shut_s)}; one call at a time asks again",
+        how="found by refusals",
+        sure=Sureness.SURE,
+        used=None,
+    )
+
+
+def _own_quota(known: Known) -> Explanation | None:
+    if known.quota is None or known.quota_share is None or known.quota_share < 1:
+        return None
+    return Explanation(
+        kind=Kind.OWN_CAP,
+        what=f"your quota of {known.quota}",
+        how="set by you",
+        sure=Sureness.SURE,
+        used=min(1.0, known.quota_share),
+    )
+
+
+def _own_caps(known: Known) -> Explanation | None:
+    if known.own_rate is not None:
+        return Explanation(
+            kind=Kind.OWN_CAP,
+            what=f"your own cap of {figure(known.own_rate)} a second",
+            how="set by you",
+            sure=Sureness.SURE,
+            used=_share(known.accepted_per_second, known.own_rate),
+            rate=known.own_rate,
+        )
+    if known.own_level is not None:
+        return Explanation(
+            kind=Kind.OWN_CAP,
+            what=f"your own cap of {known.own_level} at once",
+            how="set by you",
+            sure=Sureness.SURE,
+            used=_share(known.in_flight, known.own_level),
+            level=known.own_level,
+        )
+    return None
+
+
+def _headers(known: Known) -> Explanation | None:
+    if known.header_limit is None or known.header_window_s is None:
+        return None
+    return Explanation(
+        kind=Kind.HEADERS,
+        what=f"{known.header_limit:,} per {span(known.header_window_s)}",
+        how="told by the API's headers",
+        sure=Sureness.SURE,
+        used=known.header_share,
+        window_calls=known.header_limit,
+        window_s=known.header_window_s,
+    )
+
+
+def _window(known: Known) -> Explanation | None:
+    if known.window_calls is None or known.window_s is None:
+        return None
+    return Explanation(
+        kind=Kind.SLIDING if known.window_slides else Kind.WINDOW,
+        what=f"{known.window_calls:,} per {span(known.window_s)}",
+        how="found by refusals",
+        sure=_sureness(known.behind),
+        used=known.window_share,
+        window_calls=known.window_calls,
+        window_s=known.window_s,
+    )
+
+
+def _rate(known: Known) -> Explanation | None:
+    if known.rate is None:
+        return None
+    return Explanation(
+        kind=Kind.RATE,
+        what=f"{figure(known.rate)} a second",
+        how="found after Retry-After" if known.rate_told else "found by refusals",
+        sure=_sureness(known.behind),
+        used=_share(known.accepted_per_second, known.rate),
+        rate=known.rate,
+    )
+
+
+def _level(known: Known) -> Explanation | None:
+    if known.level is None:
+        return None
+    return Explanation(
+        kind=Kind.CONCURRENCY,
+        what=f"{known.level} at once",
+        how="told by the API's headers" if known.level_told else "found by refusals",
+        sure=_sureness(known.behind),
+        used=_share(known.in_flight, known.level),
+        level=known.level,
+    )
+
+
+def _capacity(known: Known) -> Explanation | None:
+    if known.capacity is None:
+        return None
+    return Explanation(
+        kind=Kind.CAPACITY,
+        what=f"{known.capacity} at once before answers get slower",
+        how="found by latency",
+        sure=_sureness(known.behind),
+        used=_share(known.in_flight, known.capacity),
+        level=known.capacity,
+    )

@@ -1,0 +1,148 @@
+"""The pace: how many calls a second a token bucket lets in.
+
+Tokens are conserved: between two refusals the bucket went from empty to empty, so what was
+accepted in between is what flowed in. That measures the rate; small steps upwards keep finding
+out whether it is still so.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_DEPTH_S: Final = 0.002
+_TARGET: Final = 0.01  # The share of refused calls at which growth and cuts balance.
+_CUT: Final = 0.97
+_ENOUGH: Final = 5  # Accepted calls between two refusals that make a measurement.
+_SLOWEST: Final = 1 / 600
+
+
+class Rate:
+    """Calls per second, learnt; spaced evenly when they leave."""
+
+    __slots__ = (
+        "_anchor_at",
+        "_anchor_refused",
+        "_anchor_serial",
+        "calls",
+        "clean",
+        "climbing",
+        "hint_s",
+        "limit",
+        "ready_at",
+        "row",
+        "since",
+        "top",
+        "waited",
+    )
+
+    def __init__(self) -> None:
+        self.limit: float | None = None
+        self.top = 0.0
+        """The pace that was refused last."""
+        self.climbing = False
+        """Nothing was refused yet since the pace began."""
+        self.hint_s = 0.0
+        """How long a refusal costs: what Retry-After said last."""
+        self.clean = 0
+        self.row = 0
+        self.calls = 0
+        """Accepted under this pace."""
+        self.since = 0.0
+        self.waited = False
+        """Whether the pace is what holds calls back."""
+        self.ready_at = 0.0
+        self._anchor_at: float | None = None
+        self._anchor_serial = 0
+        self._anchor_refused = 0
+
+    def begin(self, limit: float, now: float, *, climbing: bool) -> None:
+        """Pace at ``limit`` from now on."""
+        self.limit, self.climbing = max(_SLOWEST, limit), climbing
+        self.since, self.calls, self.clean, self.row = now, 0, 0, 0
+        self.top = max(self.top, self.limit)
+        self.ready_at = now
+
+    def forget(self) -> None:
+        """There is no rate limit."""
+        self.limit, self.top, self.climbing = None, 0.0, False
+
+    def next(self, now: float) -> float:
+        """When the next call is due; no later than ``now`` if it may leave."""
+        return max(now, self.ready_at)
+
+    def spend(self, now: float) -> None:
+        """A call left."""
+        assert self.limit is not None
+        gap = 1.0 / self.limit
+        # A timer that comes late may be made up for, but only for two milliseconds.
+        self.ready_at = max(self.ready_at, now - _DEPTH_S) + gap
+
+    def accepted(self, latency: float) -> None:
+        """A call passed: go a little faster, if the pace is what holds calls back."""
+        assert self.limit is not None
+        self.calls += 1
+        self.clean += 1
+        self.row = 0
+        if not self.waited:
+            return
+        in_transit = self.limit * latency
+        if self.climbing:
+            growth = min(0.2, 0.4 / max(1.0, in_transit))
+        else:
+            growth = self._creep(in_transit)
+        self.limit *= 1 + growth
+
+    def _creep(self, in_transit: float) -> float:
+        assert self.limit is not None
+        target, patience = _TARGET, 120.0
+        if self.hint_s > 0:
+            # Each refusal costs this long: ask accordingly rarely.
+            cost = self.hint_s * self.limit
+            target, patience = min(_TARGET, 1 / (20 * cost)), max(patience, 40 * cost)
+        growth = 0.03 * target
+        if self.top > self.limit:
+            growth += 0.005 * (self.top - self.limit) / self.limit
+        if self.clean > patience:
+            growth *= 2.0 ** min(20.0, (self.clean - patience) / 30)
+        return min(growth, 0.02, 0.3 / max(in_transit, 1e-9))
+
+    def measure(self, sent_at: float, serial: int) -> float | None:
+        """The rate between this refusal and the one that the last measurement began with."""
+        if self._anchor_at is None or serial <= self._anchor_serial:
+            self._anchor(sent_at, serial)
+            return None
+        passed = serial - self._anchor_serial - 1 - self._anchor_refused
+        lasted = sent_at - self._anchor_at
+        if lasted <= 0 or passed < _ENOUGH:
+            self._anchor_refused += 1
+            return None
+        self._anchor(sent_at, serial)
+        return passed / lasted
+
+    def uncounted(self, serial: int) -> None:
+        """A refused call that measures nothing; it took no token either."""
+        if self._anchor_at is not None and serial > self._anchor_serial:
+            self._anchor_refused += 1
+
+    def unanchor(self) -> None:
+        """What was measured from is too long ago, or the bucket filled up since."""
+        self._anchor_at = None
+
+    def _anchor(self, sent_at: float, serial: int) -> None:
+        self._anchor_at, self._anchor_serial, self._anchor_refused = sent_at, serial, 0
+
+    def refused(self, measured: float | None) -> None:
+        """Too fast: go by what was measured, or a little slower."""
+        assert self.limit is not None
+        self.row += 1
+        self.top = self.limit
+        cut = 0.85 if (self.climbing or self.row > 1) and measured is None else _CUT
+        slower = self.limit * cut
+        if measured is not None:
+            if self.clean > 50 and measured < 0.8 * self.limit:  # noqa: PLR2004
+                # The bucket may have been full in between: the truth lies between the two.
+                measured = (measured * self.limit) ** 0.5
+            slower = min(slower, max(measured, 0.3 * self.limit))
+        self.limit = max(_SLOWEST, slower)
+        self.climbing = False
+        self.clean = 0

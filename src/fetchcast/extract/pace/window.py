@@ -1,0 +1,87 @@
+"""The window: how many calls may be in flight, judged by latency alone.
+
+It grows fast from a small start until answers get slower than they were and no more of them
+arrive for it, or until another bound is found; from then on it follows the latency, round by
+round, where a round is about one window of answers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FIRST: Final = 8.0  # k = 1 costs 7 refusals, and 366 calls need 4 round trips.
+GROWTH: Final = 2.0  # Calls added per answer: the window triples in a round trip.
+
+_SLOWER: Final = 1.8  # Latency may not double.
+_AIM: Final = 1.45
+_GAIN: Final = 1.25  # In the slow start, a slower round must bring a quarter more answers a second.
+_CREEP: Final = 1.01  # The base forgets a lucky round.
+_CAUSE: Final = 0.85  # A cut that does not make answers faster than this was not the cause.
+_SHORTEST_ROUND: Final = 12
+
+
+class Window:
+    """Calls in flight that the latency allows; `end_round` is asked once per ``size`` answers."""
+
+    __slots__ = (
+        "_before_cut",
+        "_cut_from",
+        "_goodput",
+        "_since",
+        "base",
+        "count",
+        "full",
+        "grown",
+        "limit",
+        "size",
+        "slow",
+        "total",
+    )
+
+    def __init__(self, first: float = FIRST) -> None:
+        self.limit = first
+        self.slow = True
+        """Growing with every answer: nothing has spoken against it yet."""
+        self.full = False
+        """Whether the window was what held calls back since the last round."""
+        self.grown = False
+        self.count = 0
+        self.total = 0.0
+        self.size = 8
+        self.base: float | None = None
+        """Mean latency of a round when the API was not pressed, seconds."""
+        self._since: float | None = None
+        self._goodput = 0.0
+        self._cut_from: float | None = None
+        self._before_cut = 0.0
+
+    def restart(self, first: float) -> None:
+        """Start slowly again, from ``first`` calls at once; the base latency stays."""
+        self.limit, self.slow = first, True
+        self._since, self._goodput = None, 0.0
+        self.count, self.total = 0, 0.0
+
+    def end_round(self, now: float) -> None:
+        """Judge the answers since the last round and set the window for the next."""
+        mean = self.total / self.count
+        goodput = self.count / max(now - self._since, 1e-6) if self._since is not None else 0.0
+        base = self.base = mean if self.base is None else min(mean, self.base * _CREEP)
+        if mean > _SLOWER * base and not (self.slow and goodput > _GAIN * self._goodput):
+            self._cut(mean, base)
+        else:
+            self._cut_from = None
+            if self.full and not self.slow:
+                self.limit += max(1.0, 0.1 * self.limit)
+        self._goodput, self._since = goodput, now
+        self.full = False
+        self.count, self.total = 0, 0.0
+        self.size = max(_SHORTEST_ROUND if not self.slow else 8, int(self.limit))
+
+    def _cut(self, mean: float, base: float) -> None:
+        if self._cut_from is not None and mean > _CAUSE * self._before_cut:
+            # Fewer calls at once did not make answers faster: the API itself became slower.
+            self.limit, self.base, self._cut_from = self._cut_from, mean, None
+            return
+        self._cut_from, self._before_cut = self.limit, mean
+        self.slow = False
+        self.limit = max(1.0, self.limit * max(0.5, _AIM * base / mean))
