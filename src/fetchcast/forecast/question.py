@@ -76,6 +76,11 @@ class QuestionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if not 0 <= self.walk_min <= 24 * 60:
             raise ConfigError("walk_min", self.walk_min, "minutes, 0 to 1440")
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """``time_zone`` as Python knows it."""
+        return ZoneInfo(self.time_zone)
+
     def label(self, unique_id: str) -> str:
         """What people call ``unique_id``."""
         return self.labels.get(unique_id, unique_id)
@@ -229,7 +234,7 @@ def answer(
         QuestionError: If the tables do not hold what is asked; says what they hold.
         ConfigError: If a date or a time cannot be read.
     """
-    given: dict[str, str | float | None] = {
+    given: dict[str, Any] = {
         "date": date,
         "unique_id": unique_id,
         "walk_min": walk_min,
@@ -253,7 +258,7 @@ class _Asked:
     ) -> None:
         self.options = options
         self.day = day
-        self.zone = ZoneInfo(options.time_zone)
+        self.zone = options.zone
         self.found = {
             name: _only(table, options.series) for name, table in found.items() if table is not None
         }

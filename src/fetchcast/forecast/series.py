@@ -34,8 +34,10 @@ class SeriesForecast:
     """What `forecast_series` found."""
 
     tables: dict[str, pa.Table]
-    """``observation``, ``forecast``, ``backtest``, ``leaderboard`` and ``series``; columns in
+    """``observation``, ``forecast``, ``backtest``, ``leaderboard``; columns in
     `fetchcast.forecast.tables`."""
+    about: pa.Table
+    """One row per series: what it is, how much of it there is, what is wrong with it."""
     notes: list[str]
     """What is wrong with which series, a sentence each; the others were forecast all the same."""
 
@@ -78,7 +80,7 @@ def forecast_series(
         today: If given, a series that ended long before is said to have stopped.
 
     Returns:
-        Five tables, and notes on single series; one bad series never stops the others.
+        Four tables, and notes on single series; one bad series never stops the others.
 
     Raises:
         SeriesError: If there is nothing to forecast from: no rows, a column missing or of no
@@ -102,7 +104,9 @@ def forecast_series(
         tables={
             table: tables.stacked(schema, job.parts[table])
             for table, schema in tables.SCHEMAS.items()
+            if table != "series"
         },
+        about=tables.stacked(tables.SERIES, job.parts["series"]),
         notes=job.notes,
     )
 
