@@ -130,7 +130,7 @@ def _cycle_ago(past: Past) -> tuple[Floats, Ints, Floats]:
         latest[:, place] = here.max(axis=1, initial=-1)
     chosen = latest[rows[:, None], past.ahead]
     chosen = np.where(chosen < 0, newest[:, None], chosen)
-    return np.asarray(past.values[rows[:, None], chosen]), chosen, _spread(past)
+    return np.asarray(past.values[rows[:, None], chosen], np.float64), chosen, _spread(past)
 
 
 def _spread(past: Past) -> Floats:

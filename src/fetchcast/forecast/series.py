@@ -34,10 +34,9 @@ class SeriesForecast:
     """What `forecast_series` found."""
 
     tables: dict[str, pa.Table]
-    """``observation``, ``forecast``, ``backtest``, ``leaderboard``; columns in
+    """``observation``, ``forecast``, ``backtest``, ``leaderboard`` and ``series`` (one row per
+    series: what it is, how much of it there is, what is wrong with it); columns in
     `fetchcast.forecast.tables`."""
-    about: pa.Table
-    """One row per series: what it is, how much of it there is, what is wrong with it."""
     notes: list[str]
     """What is wrong with which series, a sentence each; the others were forecast all the same."""
 
@@ -80,7 +79,7 @@ def forecast_series(
         today: If given, a series that ended long before is said to have stopped.
 
     Returns:
-        Four tables, and notes on single series; one bad series never stops the others.
+        Five tables, and notes on single series; one bad series never stops the others.
 
     Raises:
         SeriesError: If there is nothing to forecast from: no rows, a column missing or of no
@@ -104,9 +103,7 @@ def forecast_series(
         tables={
             table: tables.stacked(schema, job.parts[table])
             for table, schema in tables.SCHEMAS.items()
-            if table != "series"
         },
-        about=tables.stacked(tables.SERIES, job.parts["series"]),
         notes=job.notes,
     )
 
