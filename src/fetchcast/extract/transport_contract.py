@@ -85,7 +85,9 @@ class TransportOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
         for name in ("connect_timeout_s", "first_byte_timeout_s", "total_timeout_s"):
             if not 0 < getattr(self, name) <= 86_400:  # noqa: PLR2004  a day
-                raise ValueError(f"{name} must be above 0 and at most 86400, not {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} must be above 0 and at most 86400, not {getattr(self, name)}"
+                )
         if self.max_redirects < 0:
             raise ValueError(f"max_redirects must be 0 or more, not {self.max_redirects}")
         if "\r" in self.user_agent or "\n" in self.user_agent:

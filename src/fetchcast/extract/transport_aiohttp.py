@@ -1,0 +1,269 @@
+"""The transport over aiohttp, for where libcurl has no wheel: the same contract, one task a call.
+
+It costs three times the CPU of the one over libcurl and knows no HTTP/2 and no SOCKS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import aiohttp
+import yarl
+from aiohttp import http_exceptions
+
+from fetchcast.errors import (
+    BodyTooLarge,
+    BrokenAnswer,
+    CallError,
+    ConfigError,
+    ConnectFailed,
+    TimedOut,
+    TransportStopped,
+)
+from fetchcast.extract.addresses import REDIRECTS, Trail, ascii_url, follow, redacted
+from fetchcast.extract.transport_contract import Done, TransportOptions
+from fetchcast.records import Answer, Request
+
+_CLOSING_S = 1.0
+_CHUNK_BYTES = 64 * 1024
+
+
+@asynccontextmanager
+async def open_aiohttp(options: TransportOptions) -> AsyncIterator[AiohttpTransport]:
+    """Open the transport over aiohttp; see `fetchcast.extract.transport.open_transport`.
+
+    Raises:
+        ConfigError: If ``proxy`` is a SOCKS proxy, or ``ca_file`` is no file of certificates.
+    """
+    if options.proxy and not options.proxy.startswith("http"):
+        raise ConfigError(
+            "proxy", redacted(options.proxy), "http:// or https:// (SOCKS needs pycurl)"
+        )
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=options.max_connections, ssl=_trust(options)),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": options.user_agent},
+        timeout=aiohttp.ClientTimeout(total=None, connect=options.connect_timeout_s),
+        trust_env=options.proxy is None,
+        skip_auto_headers=("Content-Type",),
+        read_bufsize=_CHUNK_BYTES,
+    )
+    async with session:
+        transport = AiohttpTransport(options, session)
+        try:
+            yield transport
+        finally:
+            await transport.close()
+
+
+def _trust(options: TransportOptions) -> ssl.SSLContext | bool:
+    if not options.verify:
+        return False
+    ca_file = options.ca_file or os.environ.get("SSL_CERT_FILE")
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as unusable:
+        raise ConfigError("ca_file", ca_file, f"a PEM file of certificates ({unusable})") from None
+
+
+class _Call:
+    """One call on its way, and its `Handle`."""
+
+    __slots__ = ("done", "started", "task", "trail")
+
+    def __init__(self, trail: Trail, done: Done) -> None:
+        self.trail = trail
+        self.done: Done | None = done
+        self.started = 0.0
+        self.task: asyncio.Task[None] | None = None
+
+    def cancel(self) -> None:
+        """See `Handle.cancel`."""
+        self.done = None
+        if self.task is not None:
+            self.task.cancel()
+
+    def end(self, result: Answer | CallError) -> None:
+        """Tell the caller, once."""
+        done, self.done = self.done, None
+        if done is not None:
+            done(result)
+
+
+class AiohttpTransport:
+    """See `fetchcast.extract.transport_contract.Transport`."""
+
+    name = "aiohttp"
+
+    def __init__(self, options: TransportOptions, session: aiohttp.ClientSession) -> None:
+        self._options, self._session = options, session
+        self._loop = asyncio.get_running_loop()
+        # Waiting for a connection happens here, before any deadline runs.
+        self._room = asyncio.Semaphore(options.max_connections)
+        self._calls: set[_Call] = set()
+        self._closed = False
+
+    def start(self, request: Request, headers: Mapping[str, str], done: Done) -> _Call:
+        """See `Transport.start`.
+
+        Raises:
+            ValueError: If a header has a line break in it.
+        """
+        for name, value in (*request.headers.items(), *headers.items()):
+            if any(mark in name + value for mark in "\r\n\0"):
+                raise ValueError(f"header {name!r} has a line break in it")
+        call = _Call(Trail(request=request, headers=headers), done)
+        if self._closed:
+            self._loop.call_soon(call.end, _stopped(call))
+            return call
+        self._calls.add(call)
+        call.task = self._loop.create_task(self._serve(call))
+        return call
+
+    async def close(self) -> None:
+        """Drop every call; what has not ended ends with `TransportStopped`."""
+        self._closed = True
+        left = list(self._calls)
+        for call in left:
+            call.end(_stopped(call))
+            call.cancel()
+        tasks = [call.task for call in left if call.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSING_S)
+
+    async def _serve(self, call: _Call) -> None:
+        try:
+            async with self._room:
+                call.started = time.monotonic()
+                result = await self._result(call)
+            call.end(result)
+        finally:
+            self._calls.discard(call)
+
+    async def _result(self, call: _Call) -> Answer | CallError:
+        options = self._options
+        try:
+            async with asyncio.timeout(options.total_timeout_s):
+                return await self._answer(call)
+        except CallError as error:
+            return error
+        except TimeoutError:
+            text = f"not complete after {options.total_timeout_s:g} s (total_timeout_s)"
+            return TimedOut(redacted(call.trail.request.url), text)
+        except Exception as error:  # noqa: BLE001  aiohttp and its parsers raise many kinds
+            return _call_error(call.trail.request.url, error, options)
+
+    async def _answer(self, call: _Call) -> Answer:
+        """Ask, and ask again where a redirect leads."""
+        options = self._options
+        while True:
+            response = await self._asked(call.trail)
+            try:
+                headers = _joined(response)
+                if response.status not in REDIRECTS or "location" not in headers:
+                    return Answer(
+                        status=response.status,
+                        headers=headers,
+                        body=await self._body(response),
+                        url=call.trail.request.url,
+                        elapsed_s=time.monotonic() - call.started,
+                        http_version=_version(response),
+                    )
+            finally:
+                # Closes the connection unless the body was read to its end.
+                response.release()
+            call.trail = follow(
+                call.trail,
+                response.status,
+                headers["location"],
+                allowed=options.allowed_hosts,
+                at_most=options.max_redirects,
+            )
+
+    async def _asked(self, trail: Trail) -> aiohttp.ClientResponse:
+        """The head of the answer."""
+        request, options = trail.request, self._options
+        merged = {name.lower(): value for name, value in request.headers.items()}
+        merged.update({name.lower(): value for name, value in trail.headers.items()})
+        try:
+            async with asyncio.timeout(options.first_byte_timeout_s):
+                return await self._session.request(
+                    request.method,
+                    yarl.URL(ascii_url(request.url), encoded=True),
+                    headers=merged,
+                    data=request.body,
+                    allow_redirects=False,
+                    proxy=options.proxy or None,
+                )
+        except aiohttp.ConnectionTimeoutError:
+            text = f"no connection within {options.connect_timeout_s:g} s (connect_timeout_s)"
+            raise TimedOut(redacted(request.url), text) from None
+        except TimeoutError:
+            text = (
+                f"no answer began within {options.first_byte_timeout_s:g} s (first_byte_timeout_s)"
+            )
+            raise TimedOut(redacted(request.url), text) from None
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        chunks: list[bytes] = []
+        room = self._options.max_body_bytes
+        async for chunk in response.content.iter_any():
+            room -= len(chunk)
+            if room < 0:
+                response.close()
+                raise BodyTooLarge(
+                    redacted(str(response.url)),
+                    f"the decoded body is larger than max_body_bytes = {self._options.max_body_bytes}",
+                )
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def _joined(response: aiohttp.ClientResponse) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        name = name.lower()  # noqa: PLW2901
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _version(response: aiohttp.ClientResponse) -> str:
+    version = response.version
+    return f"{version.major}.{version.minor}" if version else "1.1"
+
+
+def _stopped(call: _Call) -> TransportStopped:
+    return TransportStopped(redacted(call.trail.request.url), "the transport was closed")
+
+
+def _call_error(url: str, error: Exception, options: TransportOptions) -> CallError:
+    """What aiohttp's exception means, in plain words."""
+    shown, text = redacted(url), str(error) or type(error).__name__
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return ConnectFailed(shown, f"the server's certificate is refused ({text})")
+        case aiohttp.ClientConnectorDNSError():
+            return ConnectFailed(
+                shown, f"the name of the host cannot be resolved ({urlsplit(url).hostname})"
+            )
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return ConnectFailed(shown, f"the proxy does not let us through ({text})")
+        case aiohttp.ClientConnectorError():
+            return ConnectFailed(shown, f"nobody answers there ({error.os_error.strerror or text})")
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | UnicodeError() | ValueError():
+            return ConnectFailed(shown, f"this is no address that can be called: {text}")
+        case aiohttp.ServerDisconnectedError():
+            return BrokenAnswer(shown, "the server closed the connection without an answer")
+        case aiohttp.ClientPayloadError() if isinstance(
+            error.__cause__, http_exceptions.ContentEncodingError
+        ):
+            return BrokenAnswer(shown, f"the body is not what its Content-Encoding says ({text})")
+        case aiohttp.ClientPayloadError():
+            return BrokenAnswer(shown, f"the answer was cut short ({text})")
+    return BrokenAnswer(shown, f"the connection broke ({type(error).__name__}: {text})")
