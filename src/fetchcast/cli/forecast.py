@@ -1,0 +1,38 @@
+"""``fetchcast forecast``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fetchcast.cli.options import destination, pipeline_file
+
+
+@click.command()
+@pipeline_file
+@destination
+def forecast(file: Path, destination: str | None) -> int:
+    """Forecast the series of FILE again from the tables that are there, and answer its questions.
+
+    No call is made and nothing is loaded but forecasts and their backtests.
+    """
+    import time
+    from uuid import uuid4
+
+    from fetchcast.cli.output import answer_text, table
+    from fetchcast.config import read_pipeline
+    from fetchcast.pipeline.predict import predict
+
+    pipeline = read_pipeline(file, destination=destination)
+    if not pipeline.series:
+        click.echo(f"{pipeline.name} has no [series.NAME] to forecast")
+        return 2
+    predicted = predict(pipeline, run_id=uuid4().hex[:12], now=time.time())
+    rows = ([one.table, one.rows, one.destination] for one in predicted.receipts)
+    click.echo(table(["rows", "new", "in"], rows))
+    for note in predicted.notes:
+        click.echo(f"note: {note}")
+    for answered in predicted.answers:
+        click.echo("\n" + answer_text(answered))
+    return 0

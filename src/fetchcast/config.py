@@ -1,0 +1,296 @@
+"""The pipeline file: one TOML file becomes a `Pipeline`, or one clear error.
+
+Each stage defines its own options; here they are put together. A key that nobody reads is an
+error with the nearest known key; a value of the wrong kind is an error with what was expected.
+``${NAME}`` is taken from the environment or from ``.env`` beside the file, ``${NAME:-text}`` has
+a default. Relative file names are relative to the file's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+import msgspec
+
+from fetchcast.errors import ConfigError, FileUnreadable, SecretMissing, UnknownKey
+from fetchcast.extract.pace import PaceOptions
+from fetchcast.extract.retry import RetryOptions
+from fetchcast.extract.rules import AnswerOptions
+from fetchcast.extract.transport import TransportOptions
+from fetchcast.forecast import QuestionOptions, SeriesOptions
+from fetchcast.landing.options import LandingOptions
+from fetchcast.plan.planner import CallOptions
+from fetchcast.transform.options import TableOptions
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_T = TypeVar("_T", bound=msgspec.Struct)
+_Raw: TypeAlias = dict[str, Any]
+
+
+class ApiOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the API is: the ``[api]`` table."""
+
+    base_url: str
+    """What the paths of all resources are put behind."""
+    headers: dict[str, str] = {}
+    """Sent with every call, kept nowhere; the place for keys, as ``${NAME}``."""
+
+    def __post_init__(self) -> None:
+        if not re.match(r"https?://[^/\s]+", self.base_url):
+            raise ValueError(
+                f"base_url = {self.base_url!r}: expected http:// or https:// and a host"
+            )
+
+
+class ResourceOptions(CallOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One kind of call: a ``[resource.NAME]`` table."""
+
+    answer: AnswerOptions = AnswerOptions()
+    """How its answers are judged."""
+
+
+class AppOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the app shows around the answers: the ``[app]`` table."""
+
+    title: str | None = None
+    """What the pages are called; the pipeline's name if not given."""
+    time_zone: str = "UTC"
+    """The zone of every clock time on the pages."""
+    date_format: Literal["day_first", "month_first", "iso"] = "day_first"
+    """25 Nov, 16:00; or Nov 25, 4:00 PM; or 2026-11-25."""
+    attribution: str | None = None
+    """Where the data come from, and their licence; shown on every page."""
+    hosts: tuple[str, ...] = ()
+    """Host names besides localhost under which the app may be reached."""
+
+
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole pipeline; `read_pipeline` makes it from a file."""
+
+    name: str
+    api: ApiOptions
+    resource: dict[str, ResourceOptions]
+    table: dict[str, TableOptions] = {}
+    destination: str | list[str] | None = None
+    """Where tables go; ``duckdb:///NAME.duckdb`` beside the file if nothing is said."""
+    limits: PaceOptions = PaceOptions()
+    retry: RetryOptions = RetryOptions()
+    http: TransportOptions = TransportOptions()
+    landing: LandingOptions = LandingOptions()
+    series: dict[str, SeriesOptions] = {}
+    question: dict[str, QuestionOptions] = {}
+    app: AppOptions = AppOptions()
+
+    folder: Path = Path()
+    """What relative paths are relative to; set by `read_pipeline`."""
+    digest: str = ""
+    """Of the file's meaning, secrets left out; set by `read_pipeline`."""
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The addresses of the databases or files for tables that name none of their own."""
+        if self.destination is None:
+            return (f"duckdb:///{self.name}.duckdb",)
+        return (self.destination,) if isinstance(self.destination, str) else (*self.destination,)
+
+    @property
+    def landing_folder(self) -> Path:
+        """Where the answers are kept."""
+        return self.folder / ".fetchcast" / self.name
+
+
+def read_pipeline(
+    path: str | Path,
+    *,
+    base_url: str | None = None,
+    destination: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Pipeline:
+    """Read the pipeline file at ``path``.
+
+    Args:
+        path: A TOML file.
+        base_url: Used instead of the file's ``[api] base_url``.
+        destination: Used instead of the file's ``destination``.
+        environment: Used instead of the process's environment (``.env`` is read beside it).
+
+    Raises:
+        ConfigError: For the first thing in the file that cannot be used.
+    """
+    path = Path(path)
+    raw = _read_toml(path)
+    folder = path.resolve().parent
+    if base_url is not None and isinstance(raw.get("api", {}), dict):
+        raw["api"] = {**raw.get("api", {}), "base_url": base_url}
+    if destination is not None:
+        raw["destination"] = destination
+    digest = blake2b(repr(raw).encode(), digest_size=8).hexdigest()
+    known = {**_dotenv(folder), **(os.environ if environment is None else environment)}
+    filled = {key: _fill(value, key, known) for key, value in raw.items()}
+    filled.setdefault("name", path.stem if path.stem != "pipeline" else folder.name)
+    return pipeline_from(filled, folder=folder, digest=digest)
+
+
+def pipeline_from(raw: _Raw, *, folder: Path, digest: str = "") -> Pipeline:
+    """The pipeline that ``raw``, decoded TOML or a dict of the same shape, describes.
+
+    Raises:
+        ConfigError: For the first thing that cannot be used.
+    """
+    for key in ("folder", "digest"):
+        if key in raw:
+            raise UnknownKey(key, None, sorted(_fields(Pipeline)))
+    pipeline = _convert("", raw, Pipeline)
+    _check_references(pipeline)
+    return msgspec.structs.replace(pipeline, folder=folder, digest=digest)
+
+
+def _read_toml(path: Path) -> _Raw:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileUnreadable(str(path), "there is no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FileUnreadable(str(path), f"is not a TOML file: {error}") from None
+
+
+def _dotenv(folder: Path) -> dict[str, str]:
+    path = folder / ".env"
+    if not path.is_file():
+        return {}
+    pairs = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            pairs[name.strip()] = value.strip().strip("'\"")
+    return pairs
+
+
+def _fill(value: Any, key: str, known: Mapping[str, str]) -> Any:
+    """``value`` with its variables put in, through all tables and lists."""
+    if isinstance(value, dict):
+        return {k: _fill(v, f"{key}.{k}", known) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill(v, key, known) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def lookup(found: re.Match[str]) -> str:
+        name, default = found[1], found[2]
+        if name in known:
+            return known[name]
+        if default is None:
+            raise SecretMissing(key, name)
+        return default
+
+    return _VARIABLE.sub(lookup, value)
+
+
+def _fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+
+
+def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
+    """The struct that ``hint`` is, or holds as the values of a dict."""
+    for candidate in (hint, *get_args(hint)):
+        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
+            return candidate
+    return None
+
+
+def _convert(prefix: str, raw: Any, kind: type[_T]) -> _T:
+    """``raw`` as ``kind``; tables below are converted first, so that errors name their place."""
+    if not isinstance(raw, dict):
+        raise ConfigError(prefix, raw, "a table")
+    hints = _fields(kind)
+    built: dict[str, Any] = {}
+    for key, value in raw.items():
+        where = f"{prefix}.{key}" if prefix else key
+        if key not in hints:
+            nearest = get_close_matches(key, hints, n=1, cutoff=0.6)
+            raise UnknownKey(where, nearest[0] if nearest else None, sorted(_shown(hints)))
+        built[key] = _convert_value(where, value, hints[key])
+    try:
+        return msgspec.convert(built, kind)
+    except msgspec.ValidationError as error:
+        raise _config_error(prefix, built, error) from None
+
+
+def _convert_value(where: str, value: Any, hint: Any) -> Any:
+    struct = _struct_in(hint)
+    if struct is None:
+        return value
+    if struct is hint:
+        return _convert(where, value, struct)
+    if isinstance(value, dict) and str(hint).startswith("dict"):
+        return {
+            name: _convert(f"{where}.{_named(where, name)}", one, struct)
+            for name, one in value.items()
+        }
+    return value
+
+
+def _named(where: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(where, name, "a name of letters, digits, '_', '-' and '.'")
+    return name
+
+
+def _shown(hints: Mapping[str, Any]) -> Iterator[str]:
+    return (key for key in hints if key not in {"folder", "digest"})
+
+
+def _config_error(prefix: str, built: _Raw, error: msgspec.ValidationError) -> ConfigError:
+    """What msgspec found, with its place and value, put the way this project says it."""
+    text, _, path = str(error).partition(" - at `$")
+    path = path.rstrip("`")
+    key = (prefix + path).lstrip(".")
+    if missing := re.fullmatch(r"Object missing required field `(.+)`", text):
+        return ConfigError(f"{key}.{missing[1]}".lstrip("."), None, "a value; it is required")
+    value: Any = built
+    for step in path.strip(".").split("."):
+        value = value.get(step, value) if isinstance(value, dict) else value
+    return ConfigError(key or "the file", value, text.removeprefix("Expected "))
+
+
+def _check_references(pipeline: Pipeline) -> None:
+    """Names that point to other tables of the file must exist."""
+    if not pipeline.resource:
+        raise ConfigError("resource", None, "at least one [resource.NAME] table")
+    for name, table in pipeline.table.items():
+        for source in table.sources:
+            _check_known(f"table.{name}.from", source, pipeline.resource)
+    for name, question in pipeline.question.items():
+        _check_known(f"question.{name}.series", question.series, pipeline.series)
+
+
+def _check_known(key: str, value: str, known: Mapping[str, Any]) -> None:
+    if value not in known:
+        nearest = get_close_matches(value, known, n=1)
+        names = ", ".join(known) or "none is defined"
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise ConfigError(key, value, f"one of: {names}{hint}")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a pipeline file, for editors."""
+
+    def hook(kind: type) -> dict[str, Any]:
+        if kind is Path:
+            return {"type": "string"}
+        raise NotImplementedError(kind)
+
+    schema: dict[str, Any] = msgspec.json.schema(Pipeline, schema_hook=hook)
+    for definition in schema["$defs"].values():
+        for hidden in ("folder", "digest"):
+            if definition.get("title") == "Pipeline":
+                definition["properties"].pop(hidden, None)
+    return schema

@@ -1,0 +1,331 @@
+"""The flow: plan, extract, landing, transform, load, forecast. `run` is a pipeline's one verb."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import msgspec
+
+from fetchcast.clock import Clock, SystemClock
+from fetchcast.config import Pipeline, read_pipeline
+from fetchcast.errors import FetchcastError
+from fetchcast.events import (
+    Counters,
+    Events,
+    Notice,
+    RunEnd,
+    Stage,
+    StageEnded,
+    StageStarted,
+    Subscriber,
+)
+from fetchcast.executors.local import LocalExecutor
+from fetchcast.extract.engine import Engine, Stopped
+from fetchcast.extract.pace import Learnt, Pace
+from fetchcast.extract.transport import open_transport
+from fetchcast.landing.options import LandingOptions
+from fetchcast.landing.reader import open_reader
+from fetchcast.landing.runs import RunInfo
+from fetchcast.landing.writer import Writer, open_writer
+from fetchcast.pipeline.ask import Selection, plans, rules
+from fetchcast.pipeline.predict import predict
+from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
+from fetchcast.pipeline.store import Store, Stored
+from fetchcast.plan.planner import Plan
+from fetchcast.records import Fate
+
+_PULSE_S = 0.5
+
+__all__ = ["Failure", "ResourceReport", "RunOptions", "RunReport", "arun", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What a run does beside the usual."""
+
+    only: str | None = None
+    """Ask for this key alone."""
+    failed_only: bool = False
+    """Ask for just the calls that failed earlier."""
+    again: bool = False
+    """Ask for everything, also what has landed."""
+    ask: bool = True
+    """False makes no call: what has landed is shaped and loaded again."""
+    forecast: bool = True
+    """False ends after the load."""
+
+
+def run(
+    pipeline: Pipeline | str | Path,
+    *,
+    options: RunOptions | None = None,
+    subscribers: Sequence[Subscriber] = (),
+    clock: Clock | None = None,
+) -> RunReport:
+    """Run ``pipeline`` to its end; where an event loop is running, await `arun` instead.
+
+    Args:
+        pipeline: A pipeline, or the path of its file.
+        options: What to do beside the usual.
+        subscribers: Told of every event, in the thread it happens in.
+        clock: Time and chance; the machine's own if not given.
+
+    Returns:
+        What was done, and how complete it is: ``report.end``.
+
+    Raises:
+        FetchcastError: If the file, the landing or a destination cannot be used.
+    """
+    return asyncio.run(arun(pipeline, options=options, subscribers=subscribers, clock=clock))
+
+
+async def arun(
+    pipeline: Pipeline | str | Path,
+    *,
+    options: RunOptions | None = None,
+    subscribers: Sequence[Subscriber] = (),
+    clock: Clock | None = None,
+) -> RunReport:
+    """`run`, for a running event loop (notebooks, services)."""
+    if not isinstance(pipeline, Pipeline):
+        pipeline = read_pipeline(pipeline)
+    clock = clock or SystemClock()
+    report = RunReport(run_id=uuid4().hex[:12], pipeline=pipeline.name)
+    events = Events([*subscribers, report.watch])
+    flow = _Flow(pipeline, options or RunOptions(), report, events, clock)
+    events.subscribers.append(flow.counters.update)
+    begun = clock.monotonic()
+    planned = flow.count_plans()  # Before the landing is touched: a wrong file leaves no trace.
+    async with (
+        open_writer(
+            pipeline.landing_folder, clock=clock, events=events, options=kept(pipeline)
+        ) as writer,
+        told(writer, flow, planned),
+    ):
+        await flow.run(writer)
+    report.total_s = clock.monotonic() - begun
+    return report
+
+
+def kept(pipeline: Pipeline) -> LandingOptions:
+    """The landing's options, with the headers that a table of the file carries into rows."""
+    carried = {
+        source.removeprefix("header:").lower()
+        for table in pipeline.table.values()
+        for source in table.carry.values()
+        if source.startswith("header:")
+    }
+    headers = dict.fromkeys((*pipeline.landing.headers, *sorted(carried)))
+    return msgspec.structs.replace(pipeline.landing, headers=(*headers,))
+
+
+@asynccontextmanager
+async def told(writer: Writer, flow: _Flow, planned: int) -> AsyncIterator[None]:
+    """Note in the landing that a run goes, how far it is, and how it ended."""
+    report, clock = flow.report, flow.clock
+    writer.begin_run(
+        RunInfo(
+            id=report.run_id,
+            pipeline=report.pipeline,
+            file_digest=flow.pipeline.digest,
+            started_at=clock.now(),
+            planned=planned,
+        )
+    )
+    pulse = asyncio.ensure_future(_pulse(writer, flow, planned))
+    try:
+        yield
+    except BaseException as error:
+        report.end = _end_of(error)
+        raise
+    finally:
+        pulse.cancel()
+        writer.end_run(report.end, flow.counts())
+
+
+async def _pulse(writer: Writer, flow: _Flow, planned: int) -> None:
+    while True:
+        await asyncio.sleep(_PULSE_S)
+        writer.heartbeat(flow.counts(), planned)
+
+
+def _end_of(error: BaseException) -> RunEnd:
+    if isinstance(error, FetchcastError):
+        return RunEnd(error.exit_status)
+    interrupted = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+    return RunEnd.INTERRUPTED if interrupted else RunEnd.BUG
+
+
+@dataclass(slots=True)
+class _Flow:
+    """The stages of one run, in their order."""
+
+    pipeline: Pipeline
+    options: RunOptions
+    report: RunReport
+    events: Events
+    clock: Clock
+    executor: LocalExecutor = field(default_factory=LocalExecutor)
+    plans: list[Plan] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
+    pace: Pace | None = None
+
+    def counts(self) -> dict[str, Any]:
+        """How far the run is, for those who watch it from another process."""
+        counters = self.counters
+        return {
+            "stage": counters.stage,
+            "already": sum(one.already for one in self.report.resources.values()),
+            "in_flight": counters.in_flight,
+            "sent": counters.sent,
+            "refused": counters.refused,
+            "retried": counters.retried,
+            "committed": counters.committed,
+            "body_bytes": counters.body_bytes,
+            **{str(fate): count for fate, count in counters.ended.items()},
+            "rows": {receipt.table: receipt.rows for receipt in self.report.receipts},
+            "pace": self.explanation(),
+        }
+
+    def explanation(self) -> str:
+        """Which limit was found, in words."""
+        if self.pace is None:
+            return self.report.pace
+        return self.pace.explanation(self.clock.monotonic()).text
+
+    async def run(self, writer: Writer) -> None:
+        """Ask, store, predict; fills the report."""
+        if self.options.ask:
+            await self.ask(writer)
+        stored = await self.executor.run(self.store)
+        self.report.receipts += stored.receipts
+        self.report.rejects = stored.rejects
+        if self.options.forecast:
+            await self.executor.run(self.predict)
+
+    def count_plans(self) -> int:
+        """Read every plan once; how many rows they have together."""
+        with self.stage(Stage.PLAN):
+            self.plans = plans(self.pipeline, now=self.clock.now())
+            for plan in self.plans:
+                self.report.resources[plan.name] = ResourceReport(planned=plan.count())
+        return sum(report.planned for report in self.report.resources.values())
+
+    async def ask(self, writer: Writer) -> None:
+        """Make the calls that have not landed."""
+        selection = Selection(
+            fates=writer.fates,
+            clock=self.clock,
+            only=self.options.only,
+            failed_only=self.options.failed_only,
+            again=self.options.again,
+        )
+        self.events.subscribers.append(selection.watch)
+        total = sum(report.planned for report in self.report.resources.values())
+        begun = self.clock.monotonic()
+        with self.stage(Stage.EXTRACT, total):
+            try:
+                stopped = await self.extract(writer, selection)
+                for outcome in selection.skipped:
+                    self.report.resources[outcome.request.resource].fates[Fate.SKIPPED] += 1
+                    await writer.put(outcome)
+            finally:
+                await writer.flush()
+                self.report.extract_s = self.clock.monotonic() - begun
+        self.account(selection, stopped)
+
+    async def extract(self, writer: Writer, selection: Selection) -> Stopped | None:
+        """Open what sends, start from what was learnt last time, and remember what was learnt."""
+        scope = _scope(self.pipeline.api.base_url)
+        memory = writer.recall(f"pace {scope}")
+        self.pace = pace = Pace(
+            self.pipeline.limits,
+            memory=msgspec.convert(memory.value, Learnt) if memory else None,
+            max_connections=self.pipeline.http.max_connections,
+            wall=self.clock.now(),
+        )
+        async with open_transport(self.pipeline.http) as transport:
+            engine = Engine(
+                transport=transport,
+                limiter=pace,
+                sink=writer,
+                events=self.events,
+                clock=self.clock,
+                rules=rules(self.pipeline),
+                retry=self.pipeline.retry,
+                headers=self.pipeline.api.headers,
+            )
+            try:
+                requests = chain.from_iterable(map(selection.requests, self.plans))
+                return await engine.run(requests)
+            finally:
+                self.report.pace = self.explanation()
+                learnt = msgspec.to_builtins(pace.learnt(self.clock.now()))
+                writer.remember(f"pace {scope}", learnt)
+
+    def account(self, selection: Selection, stopped: Stopped | None) -> None:
+        """How complete the run is."""
+        for name, report in self.report.resources.items():
+            report.already = selection.already[name]
+            report.repeated = selection.repeated[name]
+            report.unselected = selection.unselected[name]
+        for outcome in selection.skipped:
+            self.report.fail(
+                outcome.request.key, _row(outcome.request.params), outcome.reason or ""
+            )
+        if stopped:
+            self.report.stopped = stopped.reason
+            self.report.end = RunEnd.STOPPED if stopped.own_cap else RunEnd.INCOMPLETE
+        elif self.report.count(Fate.FAILED) or selection.rejected:
+            self.report.end = RunEnd.INCOMPLETE
+
+    def store(self) -> Stored:
+        """Shape what is new and load it."""
+        with self.stage(Stage.LOAD), open_reader(self.pipeline.landing_folder) as reader:
+            store = Store(
+                pipeline=self.pipeline,
+                plans=self.plans,
+                run_id=self.report.run_id,
+                now=self.clock.now(),
+                again=not self.options.ask,
+            )
+            return store.all(reader)
+
+    def predict(self) -> None:
+        """Forecast every series and answer every question."""
+        if not self.pipeline.series:
+            return
+        with self.stage(Stage.FORECAST):
+            predicted = predict(self.pipeline, run_id=self.report.run_id, now=self.clock.now())
+        self.report.receipts += predicted.receipts
+        self.report.answers += predicted.answers
+        self.report.notes += predicted.notes
+
+    @contextmanager
+    def stage(self, stage: Stage, total: int | None = None) -> Iterator[None]:
+        """Tell when ``stage`` begins and ends."""
+        self.events(StageStarted(stage=stage, at=self.clock.now(), total=total))
+        try:
+            yield
+        except FetchcastError as error:
+            self.events(Notice(at=self.clock.now(), text=f"{stage} ended early: {error}"))
+            raise
+        self.events(StageEnded(stage=stage, at=self.clock.now()))
+
+
+def _scope(base_url: str) -> str:
+    """What one pace belongs to; there is one credential per pipeline."""
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _row(params: object) -> str:
+    return ", ".join(f"{k}={v}" for k, v in params.items()) if isinstance(params, dict) else ""

@@ -1,0 +1,128 @@
+"""Plan and extract: which calls are still to be made, and making them."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from fetchcast.clock import Clock
+from fetchcast.config import Pipeline
+from fetchcast.events import Committed, Ended, Event
+from fetchcast.extract.engine import Rules
+from fetchcast.extract.rules import row_counter
+from fetchcast.plan.planner import Plan, skip_key
+from fetchcast.records import Fate, Outcome, Planned, Request
+
+_WINDOW = 500
+"""Rows whose keys are looked up at a time: all keys are never held."""
+
+Fates = Callable[[Sequence[str]], Mapping[str, Fate]]
+
+
+def plans(pipeline: Pipeline, *, now: float) -> list[Plan]:
+    """The plan of every resource, in the order of the file."""
+    return [
+        Plan(
+            name,
+            options,
+            base_url=pipeline.api.base_url,
+            folder=pipeline.folder,
+            now=now,
+        )
+        for name, options in pipeline.resource.items()
+    ]
+
+
+def rules(pipeline: Pipeline) -> dict[str, Rules]:
+    """How answers are judged; a table that reads a resource says where its rows must be."""
+    paths = {source: table.rows for table in pipeline.table.values() for source in table.sources}
+    return {
+        name: Rules(options=options.answer, count_rows=row_counter(paths.get(name)))
+        for name, options in pipeline.resource.items()
+    }
+
+
+@dataclass(slots=True)
+class Selection:
+    """Which calls of a plan a run makes.
+
+    Args:
+        fates: What the landing knows of these keys.
+        clock: For the ends of rows that make no call.
+        only: One key, or None for all.
+        failed_only: Only calls that failed in an earlier run.
+        again: Also calls that have landed.
+    """
+
+    fates: Fates
+    clock: Clock
+    only: str | None = None
+    failed_only: bool = False
+    again: bool = False
+    already: Counter[str] = field(default_factory=Counter)
+    """Resource -> rows that had landed (or were empty) before this run."""
+    repeated: Counter[str] = field(default_factory=Counter)
+    """Resource -> rows whose call another row of this run makes."""
+    unselected: Counter[str] = field(default_factory=Counter)
+    """Resource -> rows that ``only`` or ``failed_only`` leave out."""
+    skipped: list[Outcome] = field(default_factory=list)
+    """Rows that make no call."""
+    rejected: int = 0
+    """How many of these are bad rows that nobody asked to skip."""
+    _pending: set[str] = field(default_factory=set)
+    _ended: deque[str] = field(default_factory=deque)
+
+    def requests(self, plan: Plan) -> Iterator[Request]:
+        """The calls of ``plan`` that are to be made now; each key once."""
+        rows = plan.rows()
+        while window := list(islice(rows, _WINDOW)):
+            yield from self._window(plan.name, window)
+
+    def watch(self, event: Event) -> None:
+        """Forget keys that are on the disk: from there on the landing knows them."""
+        match event:
+            case Ended(outcome=outcome):
+                self._ended.append(outcome.request.key)
+            case Committed(count=count):
+                for _ in range(min(count, len(self._ended))):
+                    self._pending.discard(self._ended.popleft())
+
+    def _window(self, resource: str, window: list[Planned]) -> Iterator[Request]:
+        fates = self.fates([row.request.key for row in window if row.request])
+        for row in window:
+            if row.request is None:
+                self._skip(row)
+            elif self._is_repeat(row.request):
+                self.repeated[resource] += 1
+            elif self._wanted(row.request.key, fates.get(row.request.key)):
+                self._pending.add(row.request.key)
+                yield row.request
+            else:
+                done = fates.get(row.request.key) in {Fate.LANDED, Fate.EMPTY}
+                (self.already if done else self.unselected)[resource] += 1
+
+    def _is_repeat(self, request: Request) -> bool:
+        return request.key in self._pending
+
+    def _wanted(self, key: str, fate: Fate | None) -> bool:
+        if self.only is not None:
+            return key == self.only
+        if self.failed_only:
+            return fate is Fate.FAILED
+        return self.again or fate not in {Fate.LANDED, Fate.EMPTY}
+
+    def _skip(self, row: Planned) -> None:
+        self.rejected += row.rejected
+        request = Request(key=skip_key(row), resource=row.resource, url="", params=row.params)
+        self.skipped.append(
+            Outcome(
+                request=request,
+                fate=Fate.SKIPPED,
+                answer=None,
+                attempts=0,
+                reason=row.reason,
+                finished_at=self.clock.now(),
+            )
+        )

@@ -1,0 +1,189 @@
+"""Transform and load: landed answers into every destination, each as one whole load."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import TypeVar
+
+from fetchcast.config import Pipeline
+from fetchcast.landing.reader import Reader
+from fetchcast.load.destinations import open_destination
+from fetchcast.plan.planner import Plan
+from fetchcast.records import (
+    Destination,
+    Disposition,
+    Fate,
+    Landed,
+    Loading,
+    LoadNote,
+    Planned,
+    Receipt,
+)
+from fetchcast.transform import Shaped, Shaper, TableOptions
+
+_CHUNK_BYTES = 32 * 1024 * 1024
+_CHUNK_ROWS = 4000
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What was stored, and how many values had to be rejected."""
+
+    receipts: list[Receipt]
+    rejects: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Store:
+    """Puts landed answers into the tables of a pipeline.
+
+    Args:
+        pipeline: Says which tables, shaped how, go where.
+        plans: The plans of this run, for tables with a row for every planned call.
+        run_id: Written beside each load.
+        now: Seconds since 1970, UTC.
+        again: Shape and load everything again, also what was loaded before.
+    """
+
+    pipeline: Pipeline
+    plans: Sequence[Plan]
+    run_id: str
+    now: float
+    again: bool = False
+
+    def all(self, reader: Reader) -> Stored:
+        """Load what is new, destination by destination."""
+        receipts: list[Receipt] = []
+        rejects = 0
+        for url, tables in self._by_destination().items():
+            destination = open_destination(url, self.pipeline.folder)
+            stored = self._into(destination, tables, reader)
+            receipts += stored.receipts
+            rejects = max(rejects, stored.rejects)
+        return Stored(receipts=receipts, rejects=rejects)
+
+    def _by_destination(self) -> dict[str, dict[str, TableOptions]]:
+        found: dict[str, dict[str, TableOptions]] = defaultdict(dict)
+        for name, table in self.pipeline.table.items():
+            for url in _addresses(table) or self.pipeline.destinations:
+                found[url][name] = table
+        return found
+
+    def _into(
+        self, destination: Destination, tables: dict[str, TableOptions], reader: Reader
+    ) -> Stored:
+        todo = []
+        for name, table in tables.items():
+            shaper = Shaper(name, table)
+            note = self._note(destination.last_note(name), shaper, table, reader)
+            if note is not None:
+                todo.append((shaper, table, note))
+        if not todo:
+            return Stored(receipts=[], rejects=0)
+        receipts, rejects = [], 0
+        with destination.load() as loading:
+            for shaper, table, note in todo:
+                if not loading.note(note):
+                    continue
+                rows, rejected = self._table(loading, shaper, table, note, reader)
+                rejects += rejected
+                receipts.append(Receipt(destination=destination.url, table=note.table, rows=rows))
+        return Stored(receipts=receipts, rejects=rejects)
+
+    def _note(
+        self, last: LoadNote | None, shaper: Shaper, table: TableOptions, reader: Reader
+    ) -> LoadNote | None:
+        """What is to be loaded into one table; None if there is nothing new."""
+        upto = reader.last_seq
+        known = last is not None and (last.landing, last.shape) == (reader.identity, shaper.digest)
+        fresh = last.upto_seq if known and last is not None and not self.again else 0
+        if fresh >= upto and not table.every_call:
+            return None
+        since = 0 if table.every_call or table.disposition == Disposition.REPLACE else fresh
+        text = f"{reader.identity} {shaper.name} {since} {upto} {shaper.digest}"
+        if self.again or table.every_call:
+            text += self.run_id
+        return LoadNote(
+            load_id=blake2b(text.encode(), digest_size=16).hexdigest(),
+            run_id=self.run_id,
+            table=shaper.name,
+            landing=reader.identity,
+            from_seq=since,
+            upto_seq=upto,
+            shape=shaper.digest,
+            rows=0,
+            loaded_at=self.now,
+        )
+
+    def _table(
+        self,
+        loading: Loading,
+        shaper: Shaper,
+        table: TableOptions,
+        note: LoadNote,
+        reader: Reader,
+    ) -> tuple[int, int]:
+        """Rows of the main table, and rejects."""
+        rows = rejected = 0
+        for shaped in self._shaped(shaper, table, note, reader):
+            shaped.accounting.check()
+            rejected += shaped.rejected
+            for batch in shaped.batches:
+                loading.write(batch)
+                rows += batch.rows.num_rows if batch.target.table == shaper.table else 0
+        return rows, rejected
+
+    def _shaped(
+        self, shaper: Shaper, table: TableOptions, note: LoadNote, reader: Reader
+    ) -> Iterator[Shaped]:
+        if table.every_call:
+            planned = (
+                row for plan in self.plans if plan.name in table.sources for row in plan.rows()
+            )
+            for window in _windows(planned, _CHUNK_ROWS):
+                yield shaper.shape_plan(_with_answers(window, reader))
+            return
+        answers = reader.answers(
+            after_seq=note.from_seq,
+            upto_seq=note.upto_seq,
+            resources=table.sources,
+            fates=(Fate.LANDED, Fate.EMPTY),
+        )
+        for chunk in _chunks(answers):
+            yield shaper.shape(chunk)
+
+
+def _addresses(table: TableOptions) -> list[str]:
+    if table.destination is None:
+        return []
+    return [table.destination] if isinstance(table.destination, str) else table.destination
+
+
+def _with_answers(window: Sequence[Planned], reader: Reader) -> list[tuple[Planned, Landed | None]]:
+    keys = [row.request.key for row in window if row.request]
+    found = {landed.key: landed for landed in reader.by_keys(keys)}
+    return [(row, found.get(row.request.key) if row.request else None) for row in window]
+
+
+def _windows(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
+    while window := list(islice(items, size)):
+        yield window
+
+
+def _chunks(answers: Iterable[Landed]) -> Iterator[list[Landed]]:
+    """Answers in portions that fit into memory whatever their size."""
+    chunk: list[Landed] = []
+    size = 0
+    for landed in answers:
+        chunk.append(landed)
+        size += len(landed.body)
+        if size >= _CHUNK_BYTES or len(chunk) >= _CHUNK_ROWS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
