@@ -45,7 +45,7 @@ def sandbox(
 
     The rail API knows train 27 (recorded 2020-01-01 to 2020-02-29; resampled from those days, and
     marked so, for 2021-03-23 to 2022-03-23 and for the last 400 days) and an earlier train 25. The
-    company API knows 2,101 companies, in its versions 1 and 3. /stats counts every call.
+    company API knows 2,102 companies, in its versions 1 and 3. /stats counts every call.
 
     Exit status: 0 when stopped, 2 if the port is taken or a value makes no sense.
     """

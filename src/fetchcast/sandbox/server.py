@@ -63,10 +63,10 @@ async def serve_sandbox(
         ConfigError: The port is taken.
     """
     server = _Server(options, clock or SystemClock())
-    runner = web.ServerRunner(web.Server(server.handle, access_log=None))
+    runner = web.ServerRunner(web.Server(server.handle, access_log=None), shutdown_timeout=0.2)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, options.host, options.port, backlog=1024, shutdown_timeout=0.2)
+        site = web.TCPSite(runner, options.host, options.port, backlog=1024)
         await _start(site, options)
         host, port = runner.addresses[0][:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
