@@ -265,6 +265,7 @@ class _Engine(threading.Thread):
         self._admit()
         if self._launch():
             self._drive(pycurl.SOCKET_TIMEOUT, 0)
+            self._collect()  # What fails at once (no such protocol) has no socket to wait for.
         self._hand_over()
         self._tell_watch()
         self._asleep = True
