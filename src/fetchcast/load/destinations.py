@@ -27,7 +27,11 @@ def open_destination(url: str, folder: Path) -> Destination:
         from fetchcast.load.duckdb import DuckDB  # noqa: PLC0415  a driver is loaded if used
 
         return DuckDB(_path(url, folder), url)
-    raise ConfigError("destination", url, _KNOWN)
+    if scheme in {"postgresql", "postgres"}:
+        from fetchcast.load.postgres import PostgreSQL  # noqa: PLC0415
+
+        return PostgreSQL(url)
+    raise ConfigError("destination", url.partition("@")[2] or url, _KNOWN)
 
 
 def _path(url: str, folder: Path) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -17,7 +16,8 @@ import pyarrow as pa
 
 from fetchcast.errors import DestinationError, QueryError
 from fetchcast.load import sql
-from fetchcast.load.tables import LOADS_COLUMNS, STAGE, RowMerge, TableLoading
+from fetchcast.load.notes import LOADS_COLUMNS, note_of, note_values
+from fetchcast.load.tables import STAGE, RowMerge, TableLoading
 from fetchcast.load.versions import Published, Versions, published_path
 from fetchcast.records import LoadNote
 
@@ -186,21 +186,6 @@ class DuckDBEngine:
         return known is None
 
 
-def note_values(note: LoadNote) -> list[object]:
-    """The values of a note in the order of `LOADS_COLUMNS`."""
-    return [
-        note.load_id,
-        note.run_id,
-        note.table,
-        note.landing,
-        note.from_seq,
-        note.upto_seq,
-        note.shape,
-        note.rows,
-        datetime.fromtimestamp(note.loaded_at, UTC),
-    ]
-
-
 def read(connection: duckdb.DuckDBPyConnection, sql_text: str, url: str) -> pa.Table:
     """The rows of one read-only statement, times in UTC; raises `QueryError`."""
     try:
@@ -232,22 +217,6 @@ def _last_note(connection: duckdb.DuckDBPyConnection, table: str) -> LoadNote | 
         [table],
     ).fetchone()
     return None if row is None else note_of(row)
-
-
-def note_of(row: Sequence[object]) -> LoadNote:
-    """A note from a row of the loads table."""
-    load_id, run_id, table, landing, from_seq, upto_seq, shape, rows, loaded_at = row
-    return LoadNote(
-        load_id=str(load_id),
-        run_id=str(run_id),
-        table=str(table),
-        landing=str(landing),
-        from_seq=int(str(from_seq)),
-        upto_seq=int(str(upto_seq)),
-        shape=str(shape),
-        rows=int(str(rows)),
-        loaded_at=float(str(loaded_at)),
-    )
 
 
 @contextmanager

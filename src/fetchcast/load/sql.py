@@ -24,6 +24,9 @@ LOADS_TABLE = "_fetchcast_loads"
 MARK = "made by fetchcast"
 """The comment on a table that may be widened or made anew; other tables are the user's."""
 
+_DIGITS = 38
+"""The most that a decimal has in DuckDB and Arrow."""
+
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 
 
@@ -173,7 +176,7 @@ def widest(have: str, want: str) -> str:
     if all(decimals):
         whole = max(int(parts[1]) - int(parts[2]) for parts in decimals if parts)
         scale = max(int(parts[2]) for parts in decimals if parts)
-        return f"decimal({whole + scale},{scale})" if whole + scale <= 38 else "text"
+        return f"decimal({whole + scale},{scale})" if whole + scale <= _DIGITS else "text"
     return "text"
 
 

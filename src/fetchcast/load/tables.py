@@ -20,19 +20,6 @@ from fetchcast.records import REQUEST_KEY, Batch, Disposition, LoadNote, Receipt
 STAGE = "_fetchcast_stage"
 """The name of the relation that a batch is staged as."""
 
-LOADS_COLUMNS: Mapping[str, str] = {
-    "load_id": "text",
-    "run_id": "text",
-    "table_name": "text",
-    "landing": "text",
-    "from_seq": "integer",
-    "upto_seq": "integer",
-    "shape": "text",
-    "row_count": "integer",
-    "loaded_at": "moment",
-}
-"""Columns and kinds of the loads table."""
-
 
 class Engine(Protocol):
     """One open transaction of a database."""

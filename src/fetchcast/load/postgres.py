@@ -1,0 +1,499 @@
+"""PostgreSQL 14 and later: binary COPY from Arrow, and one statement over whole sets.
+
+Rows that only add (``append``, ``replace``, the insert of a merge by whole keys) are copied
+straight into the table within the transaction. A merge row by row copies into a temporary table
+first. Readers are never blocked but by a change of the table's shape, and see whole loads only:
+nothing is truncated, because TRUNCATE shows an empty table to older snapshots.
+
+Two ways to copy, with the same result: psycopg with pgpq, and ADBC where pgpq has no wheel.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fetchcast.errors import ConfigError, DestinationError, QueryError
+from fetchcast.load import sql
+from fetchcast.load.notes import LOADS_COLUMNS, note_of, note_values
+from fetchcast.load.tables import STAGE, RowMerge, TableLoading
+from fetchcast.records import LoadNote
+
+COPY_WAYS = ("pgpq", "adbc")
+_COPY_ENV = "FETCHCAST_POSTGRES_COPY"
+_CHUNK_ROWS = 32_768
+_QUERY_TIMEOUT_S = 120
+_LOCK_TIMEOUT_S = 60
+_CONNECT_TIMEOUT_S = 15
+_OLDEST = 140_000
+_INDEX_FROM_ROWS = 100_000
+_SECRETS = ("password", "sslpassword", "sslkey", "passfile")
+
+_COLUMNS = """
+SELECT a.attname::text, format_type(a.atttypid, a.atttypmod)::text
+FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+_INDEXED = """
+SELECT count(*) FROM pg_catalog.pg_index i
+WHERE i.indrelid = to_regclass($1) AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND (i.indisunique OR NOT $3::boolean)
+  AND (SELECT string_agg(quote_ident(a.attname), ',' ORDER BY a.attname)
+       FROM pg_catalog.pg_attribute a
+       WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])) = $2
+"""
+
+
+class Session(Protocol):
+    """One connection with one open transaction."""
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> int:
+        """Execute; the number of rows it touched, 0 where that means nothing."""
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Execute and fetch all."""
+
+    def copy(self, table: str, schema: str | None, rows: pa.Table) -> None:
+        """Binary COPY into ``schema.table``; a temporary table if ``schema`` is None."""
+
+    def commit(self) -> None:
+        """End the transaction."""
+
+    def close(self) -> None:
+        """Give the connection back; without `commit` nothing happened."""
+
+
+class PostgreSQL:
+    """A PostgreSQL database as a destination; implements `fetchcast.records.Destination`.
+
+    Args:
+        url: ``postgresql://user:password@host/database``; ``?schema=name`` puts the tables into
+            that schema, everything else after ``?`` is libpq's.
+        copy: ``pgpq`` or ``adbc``; by default the first that is installed, or what the
+            environment variable ``FETCHCAST_POSTGRES_COPY`` says.
+    """
+
+    def __init__(self, url: str, *, copy: str | None = None) -> None:
+        self._dsn, self._schema, self._url = _split(url)
+        self._copy = copy or os.environ.get(_COPY_ENV) or _best_copy()
+        if self._copy not in COPY_WAYS:
+            raise ConfigError(_COPY_ENV, self._copy, " or ".join(COPY_WAYS))
+
+    @property
+    def url(self) -> str:
+        """The address without password."""
+        return self._url
+
+    @contextmanager
+    def load(self) -> Iterator[TableLoading]:
+        """Begin one load: one transaction, committed when it is left without an error.
+
+        Raises:
+            DestinationError: If the server cannot be reached or refuses; nothing is changed then.
+        """
+        session = self._open()
+        try:
+            engine = PostgresEngine(session, self._url, self._schema_of(session))
+            yield TableLoading(engine)
+            with _told(self._url, _UNSURE):
+                session.commit()
+        finally:
+            session.close()
+
+    def last_note(self, table: str) -> LoadNote | None:
+        """The newest note about ``table``, or None if nothing was ever loaded."""
+        session = self._open()
+        try:
+            engine = PostgresEngine(session, self._url, self._schema or _current(session))
+            return engine.last_note(table)
+        finally:
+            session.close()
+
+    def query(self, sql_text: str) -> pa.Table:
+        """The rows of a read-only query; the transaction is read-only and ends after 120 s.
+
+        ``numeric`` values come as doubles, JSON as text, times in UTC.
+
+        Raises:
+            QueryError: If the server cannot be reached or cannot answer.
+        """
+        import adbc_driver_manager  # noqa: PLC0415  a driver is loaded if used
+
+        try:
+            session = AdbcSession(self._dsn)
+            try:
+                session.run("SET TRANSACTION READ ONLY")
+                session.run(f"SET LOCAL statement_timeout = '{_QUERY_TIMEOUT_S}s'")
+                session.run("SET LOCAL TimeZone = 'UTC'")
+                if self._schema:
+                    session.run(f"SET LOCAL search_path = {sql.quoted(self._schema)}, public")
+                return _plain(session.arrow(sql_text))
+            finally:
+                session.close()
+        except adbc_driver_manager.Error as error:
+            raise QueryError(self._url, _text(error), "correct the SQL, or the address") from None
+
+    def _open(self) -> Session:
+        with _told(self._url, "nothing was changed"):
+            way = AdbcSession if self._copy == "adbc" else PsycopgSession
+            session = way(self._dsn)
+        version = session.version
+        if version < _OLDEST:
+            session.close()
+            raise DestinationError(
+                self._url,
+                f"the server is PostgreSQL {version // 10_000}",
+                "PostgreSQL 14 or later is needed",
+            )
+        session.run("SET LOCAL TimeZone = 'UTC'")
+        session.run(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
+        return session
+
+    def _schema_of(self, session: Session) -> str:
+        if self._schema is None:
+            return _current(session)
+        with _told(self._url, "nothing was changed"):
+            if not session.rows("SELECT 1 FROM pg_namespace WHERE nspname = $1", [self._schema]):
+                session.run(f"CREATE SCHEMA {sql.quoted(self._schema)}")
+        return self._schema
+
+
+_UNSURE = (
+    "the answer to COMMIT did not arrive: the load is whole or not there, and loading it again "
+    "does no harm"
+)
+
+
+class PostgresEngine:
+    """One transaction; implements `fetchcast.load.tables.Engine`."""
+
+    dialect = sql.POSTGRES
+
+    def __init__(self, session: Session, url: str, schema: str) -> None:
+        self.url = url
+        self._session = session
+        self._schema = schema
+        self._locked: set[str] = set()
+        self._prepared: set[str] = set()
+
+    def run(self, statement: str) -> int:
+        """Execute; the number of rows it touched."""
+        with _told(self.url):
+            return self._session.run(statement)
+
+    def columns(self, table: str) -> dict[str, str] | None:
+        """Name to type as ``format_type`` gives it, or None if there is no such table."""
+        with _told(self.url):
+            found = dict(self._session.rows(_COLUMNS, [self.name(table)]))
+        if found:
+            self._lock(table)
+        return found or None
+
+    def is_ours(self, table: str) -> bool:
+        """Whether the table carries our mark."""
+        with _told(self.url):
+            rows = self._session.rows(
+                "SELECT obj_description(to_regclass($1), 'pg_class')", [self.name(table)]
+            )
+        return bool(rows) and rows[0][0] == sql.MARK
+
+    def create(self, table: str, columns: Mapping[str, str]) -> None:
+        """Make the table, with our mark."""
+        place = self.name(table)
+        self.run(sql.create_table(place, columns))
+        self.run(f"COMMENT ON TABLE {place} IS {sql.text_literal(sql.MARK)}")
+        self._locked.add(table)
+
+    def name(self, table: str) -> str:
+        """The quoted name, with its schema."""
+        return f"{sql.quoted(self._schema)}.{sql.quoted(table)}"
+
+    def stage(self, name: str, rows: pa.Table) -> None:
+        """Copy ``rows`` into a temporary table."""
+        types = {field.name: _stage_type(field) for field in rows.schema}
+        create = sql.create_table(sql.quoted(name), types)
+        self.run(create.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1))
+        self._copy(name, None, rows)
+        self.run(f"ANALYZE {sql.quoted(name)}")
+
+    def unstage(self, name: str) -> None:
+        """Drop it."""
+        self.run(f"DROP TABLE pg_temp.{sql.quoted(name)}")
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Copy straight into the table."""
+        self._copy(table, self._schema, rows)
+
+    def upsert(self, table: str, merge: RowMerge) -> int:
+        """Insert or update from the stage; rows that are the same already are not touched."""
+        place = self.name(table)
+        self._ensure_index(table, merge.key, unique=True)
+        action = "NOTHING"
+        if merge.others:
+            excluded = ", ".join(
+                f"{sql.quoted(n)} = EXCLUDED.{sql.quoted(n)}" for n in merge.others
+            )
+            action = f"UPDATE SET {excluded}"
+        same = sql.matches(merge.key, "t", merge.casts)
+        changed = sql.differs(merge.others, merge.casts, "t")
+        first = sql.quoted(merge.key[0])
+        # The join leaves unchanged rows out before ON CONFLICT, which would lock each of them.
+        return self.run(
+            sql.insert_from(
+                place,
+                sql.quoted(STAGE),
+                merge.columns,
+                merge.casts,
+                f" LEFT JOIN {place} t ON {same} WHERE t.{first} IS NULL OR {changed} "
+                f"ON CONFLICT ({sql.listed(merge.key)}) DO {action}",
+            )
+        )
+
+    def prepare_whole_keys(self, table: str, key: Sequence[str]) -> None:
+        """Index the key of a table that has grown; a small one is scanned faster."""
+        with _told(self.url):
+            rows = self._session.rows(
+                "SELECT reltuples::float8 FROM pg_class WHERE oid = to_regclass($1)",
+                [self.name(table)],
+            )
+        if rows and rows[0][0] >= _INDEX_FROM_ROWS:
+            self._ensure_index(table, key, unique=False)
+
+    def note(self, note: LoadNote) -> bool:
+        """Write into the loads table; False if its ``load_id`` is there."""
+        self._ensure_loads_table()
+        names = sql.listed(LOADS_COLUMNS)
+        with _told(self.url):
+            added = self._session.rows(
+                f"INSERT INTO {self.name(sql.LOADS_TABLE)} ({names}) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (load_id) DO NOTHING "
+                "RETURNING 1",
+                note_values(note),
+            )
+        return bool(added)
+
+    def last_note(self, table: str) -> LoadNote | None:
+        """The newest note about ``table``."""
+        with _told(self.url):
+            found = self._session.rows("SELECT to_regclass($1)::text", [self.name(sql.LOADS_TABLE)])
+            if found[0][0] is None:
+                return None
+            rows = self._session.rows(
+                "SELECT load_id, run_id, table_name, landing, from_seq, upto_seq, shape, "
+                "row_count, extract(epoch FROM loaded_at)::float8 "
+                f"FROM {self.name(sql.LOADS_TABLE)} WHERE table_name = $1 "
+                "ORDER BY ordinal DESC LIMIT 1",
+                [table],
+            )
+        return note_of(rows[0]) if rows else None
+
+    def _ensure_loads_table(self) -> None:
+        with _told(self.url):
+            found = self._session.rows("SELECT to_regclass($1)::text", [self.name(sql.LOADS_TABLE)])
+        if found[0][0] is not None:
+            return
+        place = self.name(sql.LOADS_TABLE)
+        body = ", ".join(
+            f"{sql.quoted(name)} {sql.POSTGRES.types[kind]} NOT NULL"
+            for name, kind in LOADS_COLUMNS.items()
+        )
+        self.run(
+            f"CREATE TABLE IF NOT EXISTS {place} ({body}, "
+            "ordinal bigint GENERATED ALWAYS AS IDENTITY, PRIMARY KEY (load_id))"
+        )
+        self.run(f"COMMENT ON TABLE {place} IS {sql.text_literal(sql.MARK)}")
+
+    def _lock(self, table: str) -> None:
+        """Keep other loads from the table, so that two of them cannot double its rows."""
+        if table not in self._locked:
+            self._locked.add(table)
+            self.run(f"LOCK TABLE {self.name(table)} IN SHARE ROW EXCLUSIVE MODE")
+
+    def _ensure_index(self, table: str, key: Sequence[str], *, unique: bool) -> None:
+        if table in self._prepared:
+            return
+        self._prepared.add(table)
+        wanted = ",".join(sorted(key))
+        with _told(self.url):
+            known = self._session.rows(_INDEXED, [self.name(table), wanted, unique])
+        if not known[0][0]:
+            kind = "UNIQUE INDEX" if unique else "INDEX"
+            self.run(f"CREATE {kind} ON {self.name(table)} ({sql.listed(key)})")
+
+    def _copy(self, table: str, schema: str | None, rows: pa.Table) -> None:
+        with _told(self.url):
+            self._session.copy(table, schema, _storable(rows))
+
+
+class PsycopgSession:
+    """psycopg, and pgpq to encode Arrow."""
+
+    def __init__(self, dsn: str) -> None:
+        import psycopg  # noqa: PLC0415  a driver is loaded if used
+
+        self._connection = psycopg.connect(dsn, cursor_factory=psycopg.RawCursor)
+        self.version = self._connection.info.server_version
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> int:
+        """Execute; the number of rows it touched."""
+        return max(0, self._connection.execute(statement.encode(), values or None).rowcount)
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Execute and fetch all."""
+        return self._connection.execute(statement.encode(), values or None).fetchall()
+
+    def copy(self, table: str, schema: str | None, rows: pa.Table) -> None:
+        """Binary COPY, encoded chunk by chunk."""
+        import pgpq  # noqa: PLC0415  not installed everywhere
+
+        encoder = pgpq.ArrowToPostgresBinaryEncoder(rows.schema)
+        place = f"{sql.quoted(schema or 'pg_temp')}.{sql.quoted(table)}"
+        statement = f"COPY {place} ({sql.listed(rows.schema.names)}) FROM STDIN (FORMAT BINARY)"
+        with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            copy.write(encoder.write_header())
+            for chunk in rows.to_batches(max_chunksize=_CHUNK_ROWS):
+                copy.write(encoder.write_batch(chunk))
+            copy.write(encoder.finish())
+
+    def commit(self) -> None:
+        """End the transaction."""
+        self._connection.commit()
+
+    def close(self) -> None:
+        """Roll back what is not committed."""
+        self._connection.close()
+
+
+class AdbcSession:
+    """ADBC, which encodes by itself."""
+
+    def __init__(self, dsn: str) -> None:
+        import adbc_driver_postgresql.dbapi as adbc  # noqa: PLC0415  a driver is loaded if used
+
+        self._connection = adbc.connect(dsn)
+        self.version = int(self.rows("SELECT current_setting('server_version_num')")[0][0])
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> int:
+        """Execute; the number of rows it touched."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, tuple(values) or None)
+            return max(0, int(cursor.rowcount))
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Execute and fetch all."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, tuple(values) or None)
+            return list(cursor.fetchall())
+
+    def arrow(self, statement: str) -> pa.Table:
+        """Execute and fetch all as Arrow."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetch_arrow_table()
+
+    def copy(self, table: str, schema: str | None, rows: pa.Table) -> None:
+        """Ingest, which is a binary COPY."""
+        with self._connection.cursor() as cursor:
+            cursor.adbc_ingest(
+                table,
+                pa.RecordBatchReader.from_batches(
+                    rows.schema, rows.to_batches(max_chunksize=_CHUNK_ROWS)
+                ),
+                mode="append",
+                db_schema_name=schema,
+                temporary=schema is None,
+            )
+
+    def commit(self) -> None:
+        """End the transaction."""
+        self._connection.commit()
+
+    def close(self) -> None:
+        """Roll back what is not committed."""
+        self._connection.close()
+
+
+def _best_copy() -> str:
+    return "pgpq" if importlib.util.find_spec("pgpq") else "adbc"
+
+
+def _split(url: str) -> tuple[str, str | None, str]:
+    """The address for libpq, the schema, and the address without secrets."""
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    schema = next((value for name, value in query if name == "schema"), None)
+    options = [(name, value) for name, value in query if name != "schema"]
+    if "connect_timeout" not in dict(options):
+        options.append(("connect_timeout", str(_CONNECT_TIMEOUT_S)))
+    dsn = parts._replace(scheme="postgresql", query=urlencode(options)).geturl()
+    shown_query = [pair for pair in query if pair[0] not in _SECRETS]
+    user, at, host = parts.netloc.rpartition("@")
+    shown = parts._replace(
+        scheme="postgresql",
+        netloc=user.partition(":")[0] + at + host,
+        query=urlencode(shown_query, safe="/"),
+    )
+    return dsn, schema, shown.geturl()
+
+
+def _current(session: Session) -> str:
+    return str(session.rows("SELECT current_schema()::text")[0][0])
+
+
+def _stage_type(field: pa.Field) -> str:
+    kind = sql.kind_of_arrow(field.type)
+    return (sql.POSTGRES.type_of(kind) if kind else None) or "text"
+
+
+def _storable(rows: pa.Table) -> pa.Table:
+    """PostgreSQL's text holds every character but NUL, which becomes U+FFFD."""
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            column = rows.column(place)
+            if pc.any(pc.match_substring(column, "\x00")).as_py():
+                replaced = pc.replace_substring(column, "\x00", "\N{REPLACEMENT CHARACTER}")
+                rows = rows.set_column(place, field, replaced)
+    return rows
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Without the extension types of ADBC: ``numeric`` as doubles, the rest as its storage."""
+    for place, field in enumerate(table.schema):
+        if isinstance(field.type, pa.BaseExtensionType):
+            storage = pa.chunked_array(
+                [chunk.storage for chunk in table.column(place).chunks], field.type.storage_type
+            )
+            if getattr(field.type, "type_name", "") == "numeric":
+                storage = storage.cast(pa.float64())
+            table = table.set_column(place, field.name, storage)
+    return table
+
+
+@contextmanager
+def _told(
+    url: str, state: str = "this load was not applied, the tables are as they were"
+) -> Iterator[None]:
+    """Turn the drivers' errors into ours."""
+    import adbc_driver_manager  # noqa: PLC0415  a driver is loaded if used
+    import psycopg  # noqa: PLC0415
+
+    try:
+        yield
+    except (psycopg.Error, adbc_driver_manager.Error) as error:
+        raise DestinationError(
+            url,
+            f"{_text(error)}; {state}",
+            "landed answers are kept: `fetchcast replay` loads them again",
+        ) from None
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split())
