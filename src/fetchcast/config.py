@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
@@ -72,8 +72,8 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Host names besides localhost under which the app may be reached."""
 
 
-class Pipeline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole pipeline; `read_pipeline` makes it from a file."""
+class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a pipeline file may say."""
 
     name: str
     api: ApiOptions
@@ -89,10 +89,14 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     question: dict[str, QuestionOptions] = {}
     app: AppOptions = AppOptions()
 
-    folder: Path = Path()
-    """What relative paths are relative to; set by `read_pipeline`."""
-    digest: str = ""
-    """Of the file's meaning, secrets left out; set by `read_pipeline`."""
+
+class Pipeline(PipelineFile, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole pipeline: what the file says, and where it lies. From `read_pipeline`."""
+
+    folder: Path
+    """What relative paths are relative to."""
+    digest: str
+    """Of the file's meaning, secrets left out."""
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -145,12 +149,10 @@ def pipeline_from(raw: _Raw, *, folder: Path, digest: str = "") -> Pipeline:
     Raises:
         ConfigError: For the first thing that cannot be used.
     """
-    for key in ("folder", "digest"):
-        if key in raw:
-            raise UnknownKey(key, None, sorted(_fields(Pipeline)))
-    pipeline = _convert("", raw, Pipeline)
-    _check_references(pipeline)
-    return msgspec.structs.replace(pipeline, folder=folder, digest=digest)
+    read = _convert("", raw, PipelineFile)
+    _check_references(read)
+    said = {name: getattr(read, name) for name in PipelineFile.__struct_fields__}
+    return Pipeline(**said, folder=folder, digest=digest)
 
 
 def _read_toml(path: Path) -> _Raw:
@@ -216,7 +218,7 @@ def _convert(prefix: str, raw: Any, kind: type[_T]) -> _T:
         where = f"{prefix}.{key}" if prefix else key
         if key not in hints:
             nearest = get_close_matches(key, hints, n=1, cutoff=0.6)
-            raise UnknownKey(where, nearest[0] if nearest else None, sorted(_shown(hints)))
+            raise UnknownKey(where, nearest[0] if nearest else None, sorted(hints))
         built[key] = _convert_value(where, value, hints[key])
     try:
         return msgspec.convert(built, kind)
@@ -244,10 +246,6 @@ def _named(where: str, name: str) -> str:
     return name
 
 
-def _shown(hints: Mapping[str, Any]) -> Iterator[str]:
-    return (key for key in hints if key not in {"folder", "digest"})
-
-
 def _config_error(prefix: str, built: _Raw, error: msgspec.ValidationError) -> ConfigError:
     """What msgspec found, with its place and value, put the way this project says it."""
     text, _, path = str(error).partition(" - at `$")
@@ -261,7 +259,7 @@ def _config_error(prefix: str, built: _Raw, error: msgspec.ValidationError) -> C
     return ConfigError(key or "the file", value, text.removeprefix("Expected "))
 
 
-def _check_references(pipeline: Pipeline) -> None:
+def _check_references(pipeline: PipelineFile) -> None:
     """Names that point to other tables of the file must exist."""
     if not pipeline.resource:
         raise ConfigError("resource", None, "at least one [resource.NAME] table")
@@ -282,15 +280,4 @@ def _check_known(key: str, value: str, known: Mapping[str, Any]) -> None:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a pipeline file, for editors."""
-
-    def hook(kind: type) -> dict[str, Any]:
-        if kind is Path:
-            return {"type": "string"}
-        raise NotImplementedError(kind)
-
-    schema: dict[str, Any] = msgspec.json.schema(Pipeline, schema_hook=hook)
-    for definition in schema["$defs"].values():
-        for hidden in ("folder", "digest"):
-            if definition.get("title") == "Pipeline":
-                definition["properties"].pop(hidden, None)
-    return schema
+    return msgspec.json.schema(PipelineFile)

@@ -22,9 +22,9 @@ _HEAD = 60
 class AnswerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the answers of a resource are judged."""
 
-    empty: list[int] = []
+    empty: tuple[int, ...] = ()
     """Statuses that mean "there is nothing here", for instance 404."""
-    refused: list[int] = [429, 503]
+    refused: tuple[int, ...] = (429, 503)
     """Statuses that mean "not now"; they cost no attempt."""
     format: str = "json"
     """``json``: a body that is not whole JSON is a broken answer."""
@@ -150,4 +150,3 @@ def _not_json(body: bytes, error: Exception) -> Verdict:
     if body.lstrip()[:1] == b"<":
         return Verdict(Meaning.FAIL, f"HTML or XML instead of JSON: {head(body)}")
     return Verdict(Meaning.RETRY, f"broken JSON ({error}): {head(body)}")
-

@@ -1,0 +1,153 @@
+"""The plan: every call, in order, before anything is sent."""
+
+from pathlib import Path
+
+import pytest
+
+from fetchcast.errors import ConfigError, InputError
+from fetchcast.plan.planner import CallOptions, Plan
+
+NOW = 1_795_000_000.0  # 2026-11-18 11:06:40 UTC, a Wednesday
+
+
+def plan(folder: Path = Path(), **options: object) -> Plan:
+    call = CallOptions(**options)  # type: ignore[arg-type]
+    return Plan("items", call, base_url="https://api.test/v1/", folder=folder, now=NOW)
+
+
+def urls(made: Plan) -> list[str]:
+    return [row.request.url for row in made.rows() if row.request]
+
+
+def test_the_last_days_end_yesterday() -> None:
+    made = plan(path="trains/{date}/27", params={"date": {"last": "3 days"}})
+    assert made.count() == 3
+    assert urls(made) == [
+        "https://api.test/v1/trains/2026-11-15/27",
+        "https://api.test/v1/trains/2026-11-16/27",
+        "https://api.test/v1/trains/2026-11-17/27",
+    ]
+
+
+def test_yesterday_is_where_the_time_zone_says() -> None:
+    """At 22:30 UTC it is tomorrow in Helsinki already, so yesterday is a day later there."""
+    late = 1_795_041_000.0
+    option = CallOptions(
+        path="{date}", params={"date": {"last": "1 day", "time_zone": "Europe/Helsinki"}}
+    )
+    made = Plan("x", option, base_url="https://a.test", folder=Path(), now=late)
+    assert urls(made) == ["https://a.test/2026-11-18"]
+
+
+def test_a_span_includes_both_ends_and_keeps_its_step() -> None:
+    dates = {"from": "2026-01-01", "to": "2026-01-29", "step": "2 weeks", "format": "%d.%m.%Y"}
+    assert urls(plan(path="{date}", params={"date": dates})) == [
+        "https://api.test/v1/01.01.2026",
+        "https://api.test/v1/15.01.2026",
+        "https://api.test/v1/29.01.2026",
+    ]
+
+
+def test_a_year_of_days_is_366_in_the_reference_year() -> None:
+    dates = {"from": "2021-03-23", "to": "2022-03-23"}
+    assert plan(path="{date}", params={"date": dates}).count() == 366
+
+
+def test_parameters_are_crossed_the_last_one_fastest() -> None:
+    made = plan(path="{a}/{b}", params={"a": ["x", "y"], "b": [1, 2]})
+    assert [url.removeprefix("https://api.test/v1/") for url in urls(made)] == [
+        "x/1",
+        "x/2",
+        "y/1",
+        "y/2",
+    ]
+    assert [row.position for row in made.rows()] == [0, 1, 2, 3]
+
+
+def test_values_are_escaped_in_path_and_query() -> None:
+    made = plan(path="s/{q}", query={"name": "{q}", "flag": True}, params={"q": ["Ä/b c&d"]})
+    assert urls(made) == [
+        "https://api.test/v1/s/%C3%84%2Fb%20c%26d?name=%C3%84%2Fb+c%26d&flag=true"
+    ]
+
+
+def test_equal_calls_have_equal_keys_and_others_do_not() -> None:
+    rows = list(plan(path="{a}", params={"a": [1, 2, 1]}).rows())
+    keys = [row.request.key for row in rows if row.request]
+    assert keys[0] == keys[2] != keys[1]
+    again = [row.request.key for row in plan(path="{a}", params={"a": [1]}).rows() if row.request]
+    assert again == keys[:1]
+
+
+def test_columns_of_one_file_stay_together_and_bad_rows_keep_their_place(tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text(
+        "number,business_id,year\n1,02503453,2020\n2,0250345-4,2021\n\n3,,2022\n4,0100002-9,2023\n",
+        encoding="utf-8",
+    )
+    company = {"csv": "ids.csv", "column": "business_id", "rule": "finnish_business_id"}
+    made = plan(
+        tmp_path,
+        path="{id}/{year}",
+        params={"id": company, "year": {"csv": "ids.csv", "column": "year"}},
+    )
+    rows = list(made.rows())
+    assert made.count() == len(rows) == 4
+    assert urls(made) == [
+        "https://api.test/v1/0250345-3/2020",
+        "https://api.test/v1/0100002-9/2023",
+    ]
+    assert [row.params["number"] for row in rows] == ["1", "2", "3", "4"]
+    assert rows[1].request is None
+    assert rows[1].rejected
+    assert "check digit 4" in str(rows[1].reason)
+    assert rows[2].reason == "business_id is empty"
+
+
+def test_bad_rows_that_may_be_skipped_are_not_rejected(tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("id\n1234567-8\n")
+    option = {"csv": "ids.csv", "column": "id", "rule": "finnish_business_id", "on_bad": "skip"}
+    (row,) = plan(tmp_path, path="{id}", params={"id": option}).rows()
+    assert (row.request, row.rejected) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "there is no such file"),
+        ("", "is empty"),
+        ("id\n", "has a header and no rows"),
+        ("name,age\nx,1\n", "has no column 'id'; it has: name, age"),
+        (b"id\n\xff\xfe\n", "cannot be read as CSV in UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(
+    tmp_path: Path, text: str | bytes | None, message: str
+) -> None:
+    if text is not None:
+        (tmp_path / "ids.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    made = plan(tmp_path, path="{id}", params={"id": {"csv": "ids.csv", "column": "id"}})
+    with pytest.raises(InputError, match=message) as caught:
+        made.count()
+    assert "ids.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"path": "{a}"}, r"a parameter for \{a\}"),
+        ({"path": "x", "params": {"b": [1]}}, r"nothing uses this parameter"),
+        ({"path": "{a}", "params": {"a": []}}, "at least one value"),
+        ({"path": "{a}", "params": {"a": {"last": "soon"}}}, "a span like"),
+        ({"path": "{a}", "params": {"a": {"from": "2026-13-01"}}}, "a day like"),
+        (
+            {"path": "{a}", "params": {"a": {"from": "2026-02-01", "to": "2026-01-01"}}},
+            "not before",
+        ),
+        ({"path": "{a}", "params": {"a": {"last": "1 day", "time_zone": "Mars"}}}, "a name like"),
+        ({"path": "{a}", "params": {"a": {"csv": "x", "column": "y", "rule": "z"}}}, "rule = 'z'"),
+        ({"path": "{a}", "params": {"a": {"first": 1}}}, "unknown field `first`"),
+    ],
+)
+def test_a_wrong_parameter_is_one_clear_message(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(**options).count()  # type: ignore[arg-type]
