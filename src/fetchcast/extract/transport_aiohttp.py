@@ -9,24 +9,30 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
+from typing import Final
 
 import aiohttp
 import yarl
 from aiohttp import http_exceptions
 
-from fetchcast.errors import (
-    BodyTooLarge,
-    BrokenAnswer,
-    CallError,
-    ConfigError,
-    ConnectFailed,
-    TimedOut,
-    TransportStopped,
-)
+from fetchcast.errors import BrokenAnswer, CallError, ConfigError
 from fetchcast.extract.addresses import REDIRECTS, Trail, ascii_url, follow, redacted
+from fetchcast.extract.failures import (
+    merged,
+    no_address,
+    no_name,
+    no_proxy,
+    no_tls,
+    nobody_there,
+    not_begun,
+    not_complete,
+    not_connected,
+    not_trusted,
+    stopped,
+    too_large,
+)
 from fetchcast.extract.transport_contract import Done, TransportOptions
 from fetchcast.records import Answer, Request
 
@@ -115,12 +121,10 @@ class AiohttpTransport:
         Raises:
             ValueError: If a header has a line break in it.
         """
-        for name, value in (*request.headers.items(), *headers.items()):
-            if any(mark in name + value for mark in "\r\n\0"):
-                raise ValueError(f"header {name!r} has a line break in it")
+        merged(request.headers, headers)
         call = _Call(Trail(request=request, headers=headers), done)
         if self._closed:
-            self._loop.call_soon(call.end, _stopped(call))
+            self._loop.call_soon(call.end, stopped(call.trail.request.url))
             return call
         self._calls.add(call)
         call.task = self._loop.create_task(self._serve(call))
@@ -131,7 +135,7 @@ class AiohttpTransport:
         self._closed = True
         left = list(self._calls)
         for call in left:
-            call.end(_stopped(call))
+            call.end(stopped(call.trail.request.url))
             call.cancel()
         tasks = [call.task for call in left if call.task is not None]
         if tasks:
@@ -154,10 +158,9 @@ class AiohttpTransport:
         except CallError as error:
             return error
         except TimeoutError:
-            text = f"not complete after {options.total_timeout_s:g} s (total_timeout_s)"
-            return TimedOut(redacted(call.trail.request.url), text)
+            return not_complete(call.trail.request.url, options)
         except Exception as error:  # noqa: BLE001  aiohttp and its parsers raise many kinds
-            return _call_error(call.trail.request.url, error, options)
+            return _call_error(call.trail.request.url, error)
 
     async def _answer(self, call: _Call) -> Answer:
         """Ask, and ask again where a redirect leads."""
@@ -170,7 +173,7 @@ class AiohttpTransport:
                     return Answer(
                         status=response.status,
                         headers=headers,
-                        body=await self._body(response),
+                        body=await self._body(call.trail.request.url, response),
                         url=call.trail.request.url,
                         elapsed_s=time.monotonic() - call.started,
                         http_version=_version(response),
@@ -189,38 +192,29 @@ class AiohttpTransport:
     async def _asked(self, trail: Trail) -> aiohttp.ClientResponse:
         """The head of the answer."""
         request, options = trail.request, self._options
-        merged = {name.lower(): value for name, value in request.headers.items()}
-        merged.update({name.lower(): value for name, value in trail.headers.items()})
         try:
             async with asyncio.timeout(options.first_byte_timeout_s):
                 return await self._session.request(
                     request.method,
                     yarl.URL(ascii_url(request.url), encoded=True),
-                    headers=merged,
+                    headers=merged(request.headers, trail.headers),
                     data=request.body,
                     allow_redirects=False,
                     proxy=options.proxy or None,
                 )
         except aiohttp.ConnectionTimeoutError:
-            text = f"no connection within {options.connect_timeout_s:g} s (connect_timeout_s)"
-            raise TimedOut(redacted(request.url), text) from None
+            raise not_connected(request.url, options) from None
         except TimeoutError:
-            text = (
-                f"no answer began within {options.first_byte_timeout_s:g} s (first_byte_timeout_s)"
-            )
-            raise TimedOut(redacted(request.url), text) from None
+            raise not_begun(request.url, options) from None
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _body(self, url: str, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
         room = self._options.max_body_bytes
         async for chunk in response.content.iter_any():
             room -= len(chunk)
             if room < 0:
                 response.close()
-                raise BodyTooLarge(
-                    redacted(str(response.url)),
-                    f"the decoded body is larger than max_body_bytes = {self._options.max_body_bytes}",
-                )
+                raise too_large(url, self._options)
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -238,32 +232,46 @@ def _version(response: aiohttp.ClientResponse) -> str:
     return f"{version.major}.{version.minor}" if version else "1.1"
 
 
-def _stopped(call: _Call) -> TransportStopped:
-    return TransportStopped(redacted(call.trail.request.url), "the transport was closed")
-
-
-def _call_error(url: str, error: Exception, options: TransportOptions) -> CallError:
+def _call_error(url: str, error: Exception) -> CallError:
     """What aiohttp's exception means, in plain words."""
-    shown, text = redacted(url), str(error) or type(error).__name__
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return ConnectFailed(shown, f"the server's certificate is refused ({text})")
-        case aiohttp.ClientConnectorDNSError():
-            return ConnectFailed(
-                shown, f"the name of the host cannot be resolved ({urlsplit(url).hostname})"
-            )
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return ConnectFailed(shown, f"the proxy does not let us through ({text})")
-        case aiohttp.ClientConnectorError():
-            return ConnectFailed(shown, f"nobody answers there ({error.os_error.strerror or text})")
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | UnicodeError() | ValueError():
-            return ConnectFailed(shown, f"this is no address that can be called: {text}")
-        case aiohttp.ServerDisconnectedError():
-            return BrokenAnswer(shown, "the server closed the connection without an answer")
-        case aiohttp.ClientPayloadError() if isinstance(
-            error.__cause__, http_exceptions.ContentEncodingError
-        ):
-            return BrokenAnswer(shown, f"the body is not what its Content-Encoding says ({text})")
-        case aiohttp.ClientPayloadError():
-            return BrokenAnswer(shown, f"the answer was cut short ({text})")
-    return BrokenAnswer(shown, f"the connection broke ({type(error).__name__}: {text})")
+    text = str(error) or type(error).__name__
+    for kind, verdict in _CONNECT_ERRORS:
+        if isinstance(error, kind):
+            return verdict(url, _cause(error))
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return BrokenAnswer(redacted(url), "the server closed the connection without an answer")
+    meaning = "the connection broke"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        undecodable = isinstance(error.__cause__, http_exceptions.ContentEncodingError)
+        meaning = (
+            "the body is not what its Content-Encoding says"
+            if undecodable
+            else "the answer was cut short"
+        )
+    elif isinstance(error, aiohttp.ClientResponseError):
+        meaning, text = "what came is not HTTP", error.message
+    return BrokenAnswer(redacted(url), f"{meaning} ({text})")
+
+
+# The first that fits; a certificate error is also an SSL error is also a connector error.
+_CONNECT_ERRORS: Final[Sequence[tuple[type[Exception], Callable[[str, object], CallError]]]] = (
+    (aiohttp.ClientConnectorCertificateError, not_trusted),
+    (aiohttp.ClientConnectorSSLError, no_tls),
+    (aiohttp.ClientConnectorDNSError, no_name),
+    (aiohttp.ClientProxyConnectionError, no_proxy),
+    (aiohttp.ClientHttpProxyError, no_proxy),
+    (aiohttp.ClientConnectorError, nobody_there),
+    (aiohttp.InvalidURL, no_address),
+    (aiohttp.NonHttpUrlClientError, no_address),
+    (UnicodeError, no_address),
+    (ValueError, no_address),
+)
+
+
+def _cause(error: Exception) -> str:
+    """The reason without aiohttp's words around it."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    return str(error) or type(error).__name__

@@ -24,16 +24,28 @@ from urllib.request import getproxies_environment
 import pycurl
 
 from fetchcast.errors import (
-    BodyTooLarge,
     BrokenAnswer,
     CallError,
-    ConnectFailed,
     FetchcastError,
     RedirectRefused,
     TimedOut,
-    TransportStopped,
 )
 from fetchcast.extract.addresses import REDIRECTS, Trail, ascii_url, follow, redacted
+from fetchcast.extract.failures import (
+    bug,
+    merged,
+    no_address,
+    no_name,
+    no_proxy,
+    no_tls,
+    nobody_there,
+    not_begun,
+    not_complete,
+    not_connected,
+    not_trusted,
+    stopped,
+    too_large,
+)
 from fetchcast.extract.heads import HeadReader
 from fetchcast.extract.sockets import READ, Watch, open_watch
 from fetchcast.extract.transport_contract import Done, TransportOptions
@@ -44,7 +56,7 @@ _IDLE_S = 60.0
 _STREAMS = 1_000  # Of one HTTP/2 connection; a server's own setting is obeyed where it is lower.
 # Options that libcurl has and pycurl has no name for.
 _SUPPRESS_CONNECT_HEADERS, _QUICK_EXIT = 265, 322
-_COUNTS_DECODED: Final = pycurl.version_info()[2] >= 0x081400  # MAXFILESIZE does, from 8.20 on.
+_COUNTS_DECODED: Final = pycurl.version_info()[2] >= 8 << 16 | 20 << 8  # MAXFILESIZE, from 8.20.
 
 _Result: TypeAlias = Answer | CallError
 
@@ -62,7 +74,7 @@ async def open_curl(options: TransportOptions) -> AsyncIterator[CurlTransport]:
     finally:
         await transport.close()
     if transport.crash is not None:
-        raise FetchcastError(_bug(transport.crash)) from transport.crash
+        raise FetchcastError(bug(transport.crash)) from transport.crash
 
 
 class _Call:
@@ -157,7 +169,7 @@ class CurlTransport:
         inbox = self._engine.inbox
         while inbox:
             call = inbox.popleft()
-            self._outbox.append((call, _stopped(call, self.crash)))
+            self._outbox.append((call, stopped(call.request.url, self.crash)))
         self._deliver()
 
     def _post(self, batch: list[tuple[_Call, _Result]]) -> None:
@@ -345,7 +357,7 @@ class _Engine(threading.Thread):
         except (pycurl.error, UnicodeError, ValueError) as unusable:
             slot.unload()
             self._free.append(slot)
-            self._batch.append((call, _no_address(call, unusable)))
+            self._batch.append((call, no_address(call.request.url, unusable)))
             return
         self._alone += call.alone
         self._busy[slot] = None
@@ -435,7 +447,7 @@ class _Engine(threading.Thread):
             if due > now or call is None:
                 self._next_deadline = min(self._next_deadline, due)
                 continue
-            self._batch.append((call, TimedOut(redacted(call.request.url), slot.lateness())))
+            self._batch.append((call, slot.lateness()))
             self._release(slot)
 
     def _hand_over(self) -> None:
@@ -447,7 +459,7 @@ class _Engine(threading.Thread):
         """Drop what is under way and say so, then give everything back."""
         self.ended = True
         self._waiting.extend(slot.call for slot in self._busy if slot.call is not None)
-        self._batch += [(call, _stopped(call, self.crash)) for call in self._waiting]
+        self._batch += [(call, stopped(call.request.url, self.crash)) for call in self._waiting]
         self._hand_over()
         with suppress(pycurl.error, OSError):
             for slot in self._busy:
@@ -601,16 +613,13 @@ class _Slot:
         whole = self.call.started + options.total_timeout_s
         return whole if self.lines else min(whole, self.sent + options.first_byte_timeout_s)
 
-    def lateness(self) -> str:
+    def lateness(self) -> TimedOut:
         """What to say when `due` has passed."""
-        options = self._settings.options
+        assert self.call is not None
+        options, url = self._settings.options, self.call.request.url
         if self.lines or options.total_timeout_s < options.first_byte_timeout_s:
-            size = sum(map(len, self.chunks))
-            return (
-                f"not complete after {options.total_timeout_s:g} s (total_timeout_s); "
-                f"{size} bytes of the body had come"
-            )
-        return f"no answer began within {options.first_byte_timeout_s:g} s (first_byte_timeout_s)"
+            return not_complete(url, options)
+        return not_begun(url, options)
 
 
 def _multi_handle(
@@ -637,15 +646,18 @@ def _set_method(easy: pycurl.Curl, request: Request) -> None:
 
 
 def _header_lines(asked: Mapping[str, str], secret: Mapping[str, str]) -> list[bytes]:
-    """What goes over the wire; ``secret`` replaces headers of the same name."""
-    merged = {name.lower(): (name, value) for name, value in (*asked.items(), *secret.items())}
+    """The headers as libcurl takes them; a semicolon stands for one without a value."""
+    headers = merged(asked, secret)
     # A large body would otherwise wait for "100 Continue", which hardly any API sends.
-    lines = [b"Expect:"]
-    for name, value in merged.values():
-        if any(mark in name + value for mark in "\r\n\0"):
-            raise ValueError(f"header {name!r} has a line break in it")
-        lines.append(f"{name}: {value}".encode() if value else f"{name};".encode())
-    return lines
+    headers.setdefault("expect", "")
+    return [
+        b"expect:"
+        if name == "expect" and not value
+        else f"{name}: {value}".encode()
+        if value
+        else f"{name};".encode()
+        for name, value in headers.items()
+    ]
 
 
 def _origin(url: str) -> str:
@@ -657,65 +669,41 @@ def _settle(ended: asyncio.Future[None]) -> None:
         ended.set_result(None)
 
 
-def _bug(crash: BaseException) -> str:
-    return f"the transport's thread ended with {crash!r}; this is a bug"
-
-
-def _stopped(call: _Call, crash: BaseException | None) -> TransportStopped:
-    text = "the transport was closed" if crash is None else _bug(crash)
-    return TransportStopped(redacted(call.request.url), text)
-
-
-def _no_address(call: _Call, why: Exception) -> ConnectFailed:
-    return ConnectFailed(
-        redacted(call.request.url), f"this is no address that can be called: {why}"
-    )
-
-
-_CERTIFICATE_HINT = (
-    "\nhint: for a private authority set ca_file; an expired certificate only its owner can mend"
-)
-_CONNECT_TEXTS: Final = {
-    5: "the proxy's name cannot be resolved ({text})",
-    6: "the name of the host cannot be resolved ({text})",
-    7: "nobody answers there ({errno})",
-    35: "no encrypted connection could be made ({text})",
-    58: "the client certificate cannot be used ({text})",
-    60: "the server's certificate is refused ({text})" + _CERTIFICATE_HINT,
-    77: "ca_file cannot be used ({text})",
-    97: "the proxy does not let us through ({text})",
+_CONNECT_ERRORS: Final[Mapping[int, Callable[[str, object], CallError]]] = {
+    pycurl.E_UNSUPPORTED_PROTOCOL: no_address,
+    pycurl.E_URL_MALFORMAT: no_address,
+    pycurl.E_COULDNT_RESOLVE_PROXY: no_proxy,
+    pycurl.E_COULDNT_RESOLVE_HOST: no_name,
+    pycurl.E_SSL_CONNECT_ERROR: no_tls,
+    pycurl.E_PEER_FAILED_VERIFICATION: not_trusted,
+    pycurl.E_SSL_CACERT_BADFILE: not_trusted,
+    97: no_proxy,  # CURLE_PROXY
 }
 _ANSWER_TEXTS: Final = {
-    8: "what came is not HTTP ({text})",
-    16: "the HTTP/2 connection broke ({text})",
-    18: "the answer was cut short ({text})",
-    52: "the server closed the connection without an answer",
-    55: "the connection broke while sending ({text})",
-    56: "the connection broke ({text})",
-    61: "the body is not what its Content-Encoding says ({text})",
-    92: "the HTTP/2 stream broke ({text})",
-    100: "the head of the answer is too large ({text})",
+    8: "what came is not HTTP",  # CURLE_WEIRD_SERVER_REPLY
+    pycurl.E_HTTP2: "the HTTP/2 connection broke",
+    pycurl.E_PARTIAL_FILE: "the answer was cut short",
+    pycurl.E_GOT_NOTHING: "the server closed the connection without an answer",
+    pycurl.E_SEND_ERROR: "the connection broke while sending",
+    pycurl.E_RECV_ERROR: "the connection broke",
+    pycurl.E_BAD_CONTENT_ENCODING: "the body is not what its Content-Encoding says",
+    92: "the HTTP/2 stream broke",  # CURLE_HTTP2_STREAM
+    100: "the head of the answer is too large",  # CURLE_TOO_LARGE
 }
-_TIMED_OUT, _WRITE_ERROR, _TOO_LARGE, _NO_URL = 28, 23, 63, (1, 3)
 
 
 def _call_error(slot: _Slot, code: int, text: str, options: TransportOptions) -> CallError:
     """What libcurl's verdict means, in plain words."""
     assert slot.call is not None
-    url = redacted(slot.call.request.url)
-    if code == _TIMED_OUT:
-        return TimedOut(
-            url, f"no connection within {options.connect_timeout_s:g} s (connect_timeout_s)"
-        )
-    if code == _TOO_LARGE or (code == _WRITE_ERROR and slot.overflowed):
-        return BodyTooLarge(
-            url, f"the decoded body is larger than max_body_bytes = {options.max_body_bytes}"
-        )
-    if code in _NO_URL:
-        return _no_address(slot.call, ValueError(text))
-    if code in _CONNECT_TEXTS:
+    url = slot.call.request.url
+    if code == pycurl.E_OPERATION_TIMEDOUT:  # The only deadline that libcurl keeps for us.
+        return not_connected(url, options)
+    if code == pycurl.E_FILESIZE_EXCEEDED or slot.overflowed:
+        return too_large(url, options)
+    if code == pycurl.E_COULDNT_CONNECT:
         number = slot.easy.getinfo(pycurl.OS_ERRNO)
-        errno = os.strerror(number) if number else text
-        return ConnectFailed(url, _CONNECT_TEXTS[code].format(text=text, errno=errno))
-    template = _ANSWER_TEXTS.get(code, f"libcurl error {code} ({{text}})")
-    return BrokenAnswer(url, template.format(text=text))
+        return nobody_there(url, os.strerror(number) if number else text)
+    if code in _CONNECT_ERRORS:
+        return _CONNECT_ERRORS[code](url, text)
+    meaning = _ANSWER_TEXTS.get(code, f"libcurl error {code}")
+    return BrokenAnswer(redacted(url), f"{meaning} ({text})" if text else meaning)
