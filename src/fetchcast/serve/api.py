@@ -1,0 +1,233 @@
+"""The REST API under ``/api/v1``: everything that a page shows, as JSON and as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from fetchcast.forecast import Answered
+from fetchcast.serve import listing, problems, records
+from fetchcast.serve.asked import Controls, plain_text, question
+from fetchcast.serve.reading import Reading, Step
+from fetchcast.serve.twins import csv_answer, json_answer
+
+_QUANTILES = ("q025", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q975")
+_STEP_COLUMNS = ("ds", "step", "model", "mean", *_QUANTILES, "cutoff", "scheduled")
+
+Series = Annotated[str, Path(description="The series' name in the pipeline file.")]
+UniqueId = Annotated[str, Path(description="Which of its series, as `unique_id` in the tables.")]
+Model = Annotated[str | None, Query(description="`combined` if not given.")]
+
+
+def router(reading: Reading) -> APIRouter:
+    """All of the API."""
+    api = APIRouter(prefix="/api/v1", responses=problems.documented())
+    _questions(api, reading)
+    _lists(api, reading)
+    _series(api, reading)
+    return api
+
+
+def _questions(api: APIRouter, reading: Reading) -> None:
+    @api.get("/questions", tags=["questions"], **records.described(list[records.QuestionLine]))
+    def questions(request: Request) -> Response:
+        """Every question of the pipeline."""
+        lines = [
+            records.QuestionLine(
+                name=name,
+                text=plain_text(options),
+                series=options.series,
+                unique_id=options.unique_id,
+                href=f"/api/v1/questions/{quote(name)}",
+            )
+            for name, options in reading.source.questions.items()
+        ]
+        return json_answer(request, lines)
+
+    def asked(
+        date: str | None,
+        deadline: str | None,
+        threshold: float | None,
+        unique_id: str | None,
+        walk_min: float | None,
+    ) -> Controls:
+        return Controls(
+            date=date or None,
+            deadline=deadline or None,
+            threshold=threshold,
+            unique_id=unique_id or None,
+            walk_min=walk_min,
+        )
+
+    @api.get("/questions/{name}.csv", tags=["questions"], **records.described_csv())
+    def question_csv(
+        request: Request,
+        name: str,
+        date: str | None = None,
+        deadline: str | None = None,
+        threshold: float | None = None,
+        unique_id: str | None = None,
+        walk_min: Annotated[float | None, Query(ge=0, le=1440)] = None,
+    ) -> Response:
+        """The answer and its alternatives, one line each."""
+        found = question(reading, name, asked(date, deadline, threshold, unique_id, walk_min))
+        return csv_answer(request, name, *_answer_rows(found.answered))
+
+    @api.get("/questions/{name}", tags=["questions"], **records.described(Answered))
+    def question_json(
+        request: Request,
+        name: str,
+        date: str | None = None,
+        deadline: str | None = None,
+        threshold: float | None = None,
+        unique_id: str | None = None,
+        walk_min: Annotated[float | None, Query(ge=0, le=1440)] = None,
+    ) -> Response:
+        """The answer to a question: probability, times, alternatives, and how often it held."""
+        found = question(reading, name, asked(date, deadline, threshold, unique_id, walk_min))
+        return json_answer(request, found.answered)
+
+
+def _answer_rows(answered: Answered) -> tuple[list[str], list[list[Any]]]:
+    columns = ["unique_id", "label", "date", "deadline", "walk_min", "probability", "p_running"]
+    columns += ["scheduled", "expected", "lower_80", "upper_80", "lower_95", "upper_95", "chosen"]
+    rows = []
+    for choice in [answered.choice, *answered.alternatives]:
+        bounds = {each.level: each for each in choice.intervals}
+        moments = [choice.scheduled, choice.expected]
+        moments += [bounds[0.8].lower, bounds[0.8].upper, bounds[0.95].lower, bounds[0.95].upper]
+        rows.append(
+            [
+                choice.unique_id,
+                choice.label,
+                answered.date,
+                answered.deadline,
+                answered.walk_min,
+                round(choice.probability, 6),
+                round(choice.p_running, 6),
+                *(None if each is None else each.at or each.value for each in moments),
+                choice is answered.choice,
+            ]
+        )
+    return columns, rows
+
+
+def _lists(api: APIRouter, reading: Reading) -> None:
+    @api.get("/series", tags=["series"], **records.described(records.SeriesPage))
+    def series_list(
+        request: Request,
+        find: str = "",
+        sort: str = "name",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        offset: Annotated[int, Query(ge=0)] = 0,
+    ) -> Response:
+        """The series, a page at a time; `next` is the address of the following page."""
+        lines = listing.found(reading, find=find, sort=sort)
+        shown = lines[offset : offset + limit]
+        more = offset + limit < len(lines)
+        query = f"find={quote(find)}&sort={quote(sort)}&limit={limit}&offset={offset + limit}"
+        page = records.SeriesPage(
+            total=len(lines),
+            next=f"/api/v1/series?{query}" if more else None,
+            series=[records.series_line(line) for line in shown],
+        )
+        return json_answer(request, page)
+
+    @api.get("/series.csv", tags=["series"], **records.described_csv())
+    def series_csv(request: Request, find: str = "", sort: str = "name") -> Response:
+        """All series, one line each."""
+        lines = [
+            records.series_line(line) for line in listing.found(reading, find=find, sort=sort)
+        ]
+        columns = [each.name for each in msgspec.structs.fields(records.SeriesLine)]
+        return csv_answer(request, "series", columns, [_values(line, columns) for line in lines])
+
+
+def _values(record: Any, columns: Sequence[str]) -> list[Any]:
+    return [getattr(record, column) for column in columns]
+
+
+def _series(api: APIRouter, reading: Reading) -> None:
+    place = "/series/{series}/{unique_id:path}"
+
+    def both(
+        what: str, kind: type, fetch: Any, columns: Sequence[str] | None, summary: str
+    ) -> None:
+        """Register the JSON and the CSV of one part of a series."""
+
+        def as_csv(
+            request: Request, series: Series, unique_id: UniqueId, model: Model = None
+        ) -> Response:
+            rows = fetch(series, unique_id, model)
+            names = columns or (list(rows[0]) if rows else [])
+            table = [[row.get(name) for name in names] for row in rows]
+            return csv_answer(request, f"{what}-{series}-{unique_id}", names, table)
+
+        def as_json(
+            request: Request, series: Series, unique_id: UniqueId, model: Model = None
+        ) -> Response:
+            line = records.series_line(reading.line(series, unique_id))
+            return json_answer(
+                request, {"series": line, records.PLURAL[what]: fetch(series, unique_id, model)}
+            )
+
+        as_csv.__name__, as_json.__name__ = f"{what}_csv", f"{what}_json"
+        as_csv.__doc__ = as_json.__doc__ = summary
+        api.get(f"{place}/{what}.csv", tags=["series"], **records.described_csv())(as_csv)
+        api.get(f"{place}/{what}", tags=["series"], **records.described(kind))(as_json)
+
+    def forecast(series: str, unique_id: str, model: str | None) -> list[dict[str, Any]]:
+        view = reading.view(series, unique_id, model=model)
+        return [{**_step(step), "p_running": step.p_running} for step in view.fan]
+
+    def backtest(series: str, unique_id: str, model: str | None) -> list[dict[str, Any]]:
+        view = reading.view(series, unique_id, model=model)
+        return [{**_step(step), "y": step.y} for step in view.backtest]
+
+    def history(series: str, unique_id: str, model: str | None) -> list[dict[str, Any]]:
+        view = reading.view(series, unique_id, model=model)
+        names = ("ds", "y", "scheduled", "scored")
+        return [{name: getattr(point, name) for name in names} for point in view.history]
+
+    def leaderboard(series: str, unique_id: str, model: str | None) -> Sequence[Mapping[str, Any]]:
+        return reading.view(series, unique_id, model=model).leaderboard
+
+    both(
+        "forecast",
+        records.Forecast,
+        forecast,
+        [*_STEP_COLUMNS, "p_running"],
+        "What is expected of each period ahead: mean and quantiles.",
+    )
+    both(
+        "backtest",
+        records.Backtest,
+        backtest,
+        [*_STEP_COLUMNS, "y"],
+        "What would have been said at each cutoff, beside what came.",
+    )
+    both(
+        "history",
+        records.History,
+        history,
+        ["ds", "y", "scheduled", "scored"],
+        "What was observed.",
+    )
+    both("leaderboard", records.Leaderboard, leaderboard, None, "Each model's backtest in figures.")
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "ds": step.ds,
+        "step": step.step,
+        "model": step.model,
+        "mean": step.mean,
+        **step.q,
+        "cutoff": step.cutoff,
+        "scheduled": step.scheduled,
+    }

@@ -1,0 +1,439 @@
+"""A question as a page asks it: its underlined words are controls, and the address holds them.
+
+The answer itself is computed by `fetchcast.forecast.answer`; here the address becomes its
+arguments, and its figures become what the template draws.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import quote, urlencode
+
+import msgspec
+import pyarrow as pa
+
+from fetchcast.errors import ConfigError
+from fetchcast.forecast import Answered, QuestionOptions, answer
+from fetchcast.forecast.question import Choice, Moment
+from fetchcast.serve import marks
+from fetchcast.serve.queries import quoted, rows
+from fetchcast.serve.reading import COMBINED, BadAddress, NotThere, Point, Reading, nearest
+from fetchcast.serve.explorer import Banner
+from fetchcast.serve.wording import Habits, in_ten, late, number, percent_parts
+
+_PLACE = re.compile(r"\{(unique_id|label|deadline|threshold|date|walk_min|place)\}")
+_WALKS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 45, 60)
+_RECENT = 60
+_NEAR_MIN = 20
+_FAR_MIN = 120
+_WIDE = {"width": 640.0, "height": 226.0, "radius": 8.5}
+_NARROW = {"width": 330.0, "height": 236.0, "radius": 7.5}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """What the address may change; None leaves the question's own word."""
+
+    date: str | None = None
+    deadline: str | None = None
+    threshold: float | None = None
+    unique_id: str | None = None
+    walk_min: float | None = None
+
+    def query(self) -> str:
+        """The part of an address that says the same; empty if nothing is changed."""
+        said = {
+            "unique_id": self.unique_id,
+            "deadline": self.deadline,
+            "threshold": self.threshold,
+            "date": self.date,
+            "walk_min": self.walk_min,
+        }
+        kept = {name: value for name, value in said.items() if value not in (None, "")}
+        return "?" + urlencode(kept) if kept else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A piece of the headline: plain text, or a control with its choices."""
+
+    text: str = ""
+    name: str = ""
+    label: str = ""
+    value: str = ""
+    choices: Sequence[tuple[str, str]] = ()
+    """Value and text of each choice; empty for a number that is typed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One of the choices side by side."""
+
+    choice: Choice
+    here: bool
+    in_time: int
+    """Of twenty."""
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Everything the page of a question shows."""
+
+    name: str
+    options: QuestionOptions
+    controls: Controls
+    answered: Answered
+    words: Sequence[Word]
+    more_words: Sequence[Word]
+    """Controls that the question's text does not mention."""
+    wide: marks.DotPlot
+    narrow: marks.DotPlot
+    deadline_words: str
+    rows: Sequence[Row]
+    recent: marks.Bars
+    recent_days: int
+    unscored_days: int
+    """Of the recent days those that were not recorded."""
+
+
+def question(reading: Reading, name: str, controls: Controls) -> Asked:
+    """Ask question ``name`` with what the address changes.
+
+    Raises:
+        NotThere: If there is no such question; with the nearest ones.
+        BadAddress: If a part of the address cannot be read.
+        QuestionError: If the forecast does not hold what is asked.
+        DestinationError: If there is no forecast, or no database.
+    """
+    options = reading.source.questions.get(name)
+    if options is None:
+        raise NotThere("question", name, nearest(name, list(reading.source.questions)))
+    habits = reading.source.options.habits
+    everyone = list(dict.fromkeys([options.unique_id, *options.alternatives]))
+    chosen = controls.unique_id or options.unique_id
+    if chosen not in everyone:
+        raise BadAddress("unique_id", chosen, "one of " + ", ".join(everyone))
+    today = habits.local_day(reading.now())
+    answered = _answer(reading, options, controls, everyone, today)
+    history = _recent(reading, options.series, chosen)
+    shown = history[-_RECENT:]
+    days = _forecast_days(reading, options.series, chosen, today)
+    words, more = _words(options, answered, everyone, days, habits)
+    return Asked(
+        name=name,
+        options=options,
+        controls=controls,
+        answered=answered,
+        words=words,
+        more_words=more,
+        wide=_plot(answered, habits, _WIDE),
+        narrow=_plot(answered, habits, _NARROW),
+        deadline_words=_deadline_words(answered, habits),
+        rows=_rows(name, answered, controls),
+        recent=marks.bars([(point.y, _bar_words(point, answered, habits)) for point in shown]),
+        recent_days=len(shown),
+        unscored_days=sum(not point.scored for point in shown),
+    )
+
+
+def _answer(
+    reading: Reading,
+    options: QuestionOptions,
+    controls: Controls,
+    everyone: Sequence[str],
+    today: date,
+) -> Answered:
+    chosen = controls.unique_id or options.unique_id
+    others = [each for each in everyone if each != chosen]
+    options = msgspec.structs.replace(options, alternatives=others)
+    try:
+        return answer(
+            options,
+            _tables(reading, options.series, everyone),
+            today=today,
+            date=controls.date or None,
+            deadline=controls.deadline or None,
+            threshold=controls.threshold,
+            unique_id=controls.unique_id or None,
+            walk_min=controls.walk_min,
+        )
+    except ConfigError as problem:
+        raise BadAddress(*problem.args) from problem
+
+
+def _tables(reading: Reading, series: str, everyone: Sequence[str]) -> Mapping[str, pa.Table]:
+    """The parts of a forecast that the answer needs, and no more."""
+    names = ", ".join(quoted(each) for each in everyone)
+    who = f"where series = {quoted(series)} and unique_id in ({names})"
+    combined = f"{who} and model = {quoted(COMBINED)}"
+    wanted = {
+        "forecast": f"select * from forecast {combined}",
+        "backtest": f"select * from backtest {combined}",
+        "observation": f"select * from observation {who}",
+        "series": f"select * from series {who}",
+    }
+    return {name: reading.store.table(sql) for name, sql in wanted.items()}
+
+
+def _recent(reading: Reading, series: str, unique_id: str) -> list[Point]:
+    sql = (
+        f"select ds, y, scheduled, scored from observation where series = {quoted(series)} and "
+        f"unique_id = {quoted(unique_id)} order by ds"
+    )
+    return [Point(**row) for row in rows(reading.store.table(sql))]
+
+
+def _forecast_days(reading: Reading, series: str, unique_id: str, today: date) -> list[date]:
+    sql = (
+        f"select distinct ds from forecast where series = {quoted(series)} and "
+        f"unique_id = {quoted(unique_id)} and q50 is not null order by ds"
+    )
+    found = [row["ds"].astimezone(UTC).date() for row in rows(reading.store.table(sql))]
+    return [day for day in found if day >= today] or found
+
+
+def _words(
+    options: QuestionOptions,
+    answered: Answered,
+    everyone: Sequence[str],
+    days: Sequence[date],
+    habits: Habits,
+) -> tuple[list[Word], list[Word]]:
+    """The headline cut at its controls, and the controls that it does not mention."""
+    controls = dict(_controls(options, answered, everyone, days, habits))
+    words, used = [], set()
+    for place, piece in enumerate(_PLACE.split(options.text)):
+        key = "unique_id" if piece == "label" else piece
+        if place % 2 == 0:
+            words.append(Word(text=piece))
+        elif key in controls and key not in used:
+            used.add(key)
+            words.append(controls[key])
+        else:
+            words.append(Word(text=_plain(key, options, answered)))
+    return words, [word for key, word in controls.items() if key not in used]
+
+
+def _plain(key: str, options: QuestionOptions, answered: Answered) -> str:
+    """A placeholder that is no control here, as text."""
+    return {
+        "unique_id": answered.choice.label,
+        "place": options.place,
+        "walk_min": f"{answered.walk_min:g}",
+    }.get(key, "")
+
+
+def _controls(
+    options: QuestionOptions,
+    answered: Answered,
+    everyone: Sequence[str],
+    days: Sequence[date],
+    habits: Habits,
+) -> Iterator[tuple[str, Word]]:
+    if len(everyone) > 1:
+        yield (
+            "unique_id",
+            Word(
+                name="unique_id",
+                label="which",
+                value=answered.choice.unique_id,
+                choices=[(each, options.label(each)) for each in everyone],
+            ),
+        )
+    if answered.deadline is not None:
+        yield "deadline", _deadline(answered, habits)
+        yield "walk_min", _walk(answered)
+    else:
+        yield (
+            "threshold",
+            Word(name="threshold", label="at most", value=f"{answered.choice.threshold:g}"),
+        )
+    known = sorted({*days, answered.date})
+    yield (
+        "date",
+        Word(
+            name="date",
+            label="day",
+            value=answered.date.isoformat(),
+            choices=[(day.isoformat(), habits.day(day)) for day in known],
+        ),
+    )
+
+
+def _deadline(answered: Answered, habits: Habits) -> Word:
+    """Every minute near the timetable, every fifth further away, and the one that was asked."""
+    now = _moment_of(answered)
+    planned = answered.choice.scheduled
+    around = planned.at if planned is not None and planned.at is not None else now
+    minutes = [*range(-_NEAR_MIN, _NEAR_MIN + 1), *range(-60, _FAR_MIN + 1)]
+    offered = {now}
+    for minute in minutes:
+        moment = around + timedelta(minutes=minute)
+        if abs(minute) <= _NEAR_MIN or moment.minute % 5 == 0:
+            offered.add(moment)
+    return Word(
+        name="deadline",
+        label="deadline",
+        value=f"{now:%H:%M}",
+        choices=[(f"{each:%H:%M}", habits.clock(each)) for each in sorted(offered)],
+    )
+
+
+def _moment_of(answered: Answered) -> datetime:
+    """The deadline as a moment."""
+    assert answered.latest is not None
+    assert answered.latest.at is not None
+    return answered.latest.at + timedelta(minutes=answered.walk_min)
+
+
+def _walk(answered: Answered) -> Word:
+    known = sorted({*_WALKS, answered.walk_min})
+    return Word(
+        name="walk_min",
+        label="minutes to walk",
+        value=f"{answered.walk_min:g}",
+        choices=[(f"{each:g}", f"{each:g}") for each in known],
+    )
+
+
+def _plot(answered: Answered, habits: Habits, size: Mapping[str, float]) -> marks.DotPlot:
+    choice = answered.choice
+    planned = choice.scheduled.at if choice.scheduled is not None else None
+    axis = marks.plain_axis(number) if planned is None else marks.clock_axis(planned, habits.clock)
+    values = [dot.value for dot in choice.dots]
+    return marks.dot_plot(values, choice.threshold, axis=axis, **size)
+
+
+def _deadline_words(answered: Answered, habits: Habits) -> str:
+    if answered.latest is None or answered.latest.at is None:
+        return f"at most {number(answered.choice.threshold)} {answered.unit}".strip()
+    latest = habits.clock(answered.latest.at)
+    if not answered.walk_min:
+        return f"deadline {latest}"
+    return f"there by {latest}, to walk {answered.walk_min:g} min"
+
+
+def _rows(name: str, answered: Answered, controls: Controls) -> list[Row]:
+    """The choice and its alternatives in the order of the timetable."""
+    every = [answered.choice, *answered.alternatives]
+    return [
+        Row(
+            choice=choice,
+            here=choice.unique_id == answered.choice.unique_id,
+            in_time=sum(choice.on_time),
+            address=f"/question/{name}" + replace(controls, unique_id=choice.unique_id).query(),
+        )
+        for choice in sorted(every, key=lambda choice: _planned(choice.scheduled))
+    ]
+
+
+def _planned(moment: Moment | None) -> datetime:
+    if moment is None or moment.at is None:
+        return datetime.min.replace(tzinfo=UTC)
+    return moment.at
+
+
+def _bar_words(point: Point, answered: Answered, habits: Habits) -> str:
+    day = habits.day(point.ds.astimezone(UTC).date())
+    if point.y is None:
+        return f"{day}: did not run"
+    if answered.deadline is not None:
+        return f"{day}: {late(point.y)}"
+    return f"{day}: {number(point.y)} {answered.unit}".rstrip()
+
+
+def page_values(asked: Asked, reading: Reading) -> dict[str, object]:
+    """What the template of the question's page is given."""
+    habits = reading.source.options.habits
+    said, choice = asked.answered, asked.answered.choice
+    levels = {interval.level: interval for interval in choice.intervals}
+
+    def shown(moment: Moment | None) -> str:
+        if moment is None:
+            return ""
+        if moment.at is None:
+            return f"{number(moment.value)} {said.unit}".rstrip()
+        return habits.clock(moment.at + timedelta(seconds=30))
+
+    def ends(level: float) -> tuple[str, str]:
+        return shown(levels[level].lower), shown(levels[level].upper)
+
+    in_time = sum(choice.on_time)
+    return {
+        "asked": asked,
+        "big": percent_parts(said.probability),
+        "often": f"{in_ten(said.probability).capitalize()} such days.",
+        "expected": shown(choice.expected),
+        "eighty": ends(0.8),
+        "ninety_five": ends(0.95),
+        "timetable": shown(choice.scheduled),
+        "banners": _banners(said),
+        "outcome": "arrival" if said.deadline else "outcome",
+        "in_time": in_time,
+        "picture_words": f"{in_time} of 20 equally likely outcomes are in time: "
+        + ", ".join(shown(dot) for dot in choice.dots),
+        "furthest": shown(choice.dots[-1]),
+        "choices_head": _choices_head(asked),
+        "where": f" in {asked.options.place}" if asked.options.place else "",
+        "recent_words": _recent_words(asked),
+        "recent_first": asked.recent.bars[0].title.split(":")[0] if asked.recent.bars else "",
+        "recent_last": asked.recent.bars[-1].title.split(":")[0] if asked.recent.bars else "",
+        "explore": "/forecast/"
+        f"{quote(asked.options.series, safe='')}/{quote(choice.unique_id)}?bt=1",
+        "upto": habits.full_day(said.cutoff),
+        "query": asked.controls.query(),
+        "clock": shown,
+        "others": [
+            (name, plain_text(options))
+            for name, options in reading.source.questions.items()
+            if name != asked.name
+        ],
+    }
+
+
+def plain_text(options: QuestionOptions) -> str:
+    """The question with its own words in the places of the controls."""
+    words = {
+        "unique_id": options.unique_id,
+        "label": options.label(options.unique_id),
+        "deadline": options.deadline or "",
+        "threshold": "" if options.threshold is None else f"{options.threshold:g}",
+        "date": options.date,
+        "walk_min": f"{options.walk_min:g}",
+        "place": options.place,
+    }
+    return _PLACE.sub(lambda found: words[found[1]], options.text)
+
+
+def _choices_head(asked: Asked) -> str:
+    best = max(asked.rows, key=lambda row: row.choice.probability)
+    return "The choices" if best.here else "Safer choices"
+
+
+def _recent_words(asked: Asked) -> str:
+    late_days = sum(bar.above for bar in asked.recent.bars)
+    return (
+        f"Bars of the last {asked.recent_days} days: {late_days} above zero, "
+        f"{len(asked.recent.bars) - late_days} at zero or below. The forecast page has the table."
+    )
+
+
+def _banners(said: Answered) -> list[Banner]:
+    """What a reader must know before trusting the number."""
+    found = []
+    if not said.enough_history:
+        found.append(Banner(head="Handle with care.", text=f"{said.why[:1].upper()}{said.why[1:]}."))
+    scores = said.reliability.brier, said.reliability.brier_base
+    if scores[0] is not None and scores[1] is not None and scores[0] >= scores[1]:
+        found.append(
+            Banner(
+                head="No better than the average.",
+                text="In the backtest, always saying the share of days that came true was as "
+                "good. The number is honest; which day it is hardly matters.",
+            )
+        )
+    return found

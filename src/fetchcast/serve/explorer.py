@@ -1,0 +1,289 @@
+"""The forecast page in figures: the chart's columns, the four numbers above it, its banners.
+
+Nothing here reads or writes: a `SeriesView` goes in, what the template and the chart's script
+need comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from fetchcast.serve.reading import COMBINED, SeriesView, Step
+from fetchcast.serve.wording import Habits, measured_percent, number, signed
+
+RANGES = (("1m", "1M"), ("3m", "3M"), ("6m", "6M"), ("1y", "1Y"), ("all", "All"))
+_FAN = ("q025", "q10", "q25", "q50", "q75", "q90", "q975")
+_BACK = (("b10", "q10"), ("b50", "q50"), ("b90", "q90"))
+_MOST_POINTS = 6000
+_STALE_STEPS = 3
+_SPARSE = 60
+_STEP = {
+    "hourly": timedelta(hours=1),
+    "daily": timedelta(days=1),
+    "weekly": timedelta(days=7),
+    "monthly": timedelta(days=30),
+    "quarterly": timedelta(days=91),
+    "yearly": timedelta(days=365),
+}
+NOUNS = {
+    "hourly": "hour",
+    "daily": "day",
+    "weekly": "week",
+    "monthly": "month",
+    "quarterly": "quarter",
+    "yearly": "year",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One of the numbers above the chart."""
+
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banner:
+    """Something that a reader must know before trusting the page."""
+
+    head: str
+    text: str
+
+
+def columns(view: SeriesView, habits: Habits) -> dict[str, Any]:
+    """The chart's columns: one time axis for history, backtest and fan, None where there is none.
+
+    A long history is thinned to the smallest and the largest value of each stretch, which looks
+    the same at the width of a screen; ``thinned`` says so.
+    """
+    step = _STEP.get(view.line.frequency, timedelta(days=1))
+    history = [(point.ds, point.y) for point in view.history]
+    kept = _thin(history, _MOST_POINTS)
+    observed = dict(kept)
+    said = {step.ds: step for step in view.fan}
+    tried = _nearest_tries(view.backtest)
+    moments = sorted({*observed, *said, *tried})
+    column = {"t": [int(moment.timestamp()) for moment in moments]}
+    column["y"] = [_rounded(observed.get(moment)) for moment in moments]
+    for name in _FAN:
+        column[name] = [_quantile(said.get(moment), name) for moment in moments]
+    for name, quantile in _BACK:
+        column[name] = [_quantile(tried.get(moment), quantile) for moment in moments]
+    place = {moment: index for index, moment in enumerate(moments)}
+    outside = sorted({place[each.ds] for each in view.outside if observed.get(each.ds) is not None})
+    return {
+        **column,
+        "begin": _begin(view, step),
+        "cutoffs": sorted({int(each.cutoff.timestamp()) for each in tried.values()}),
+        "outside": outside,
+        "step": int(step.total_seconds()),
+        "hourly": view.line.frequency == "hourly",
+        "sparse": len(history) <= _SPARSE,
+        "thinned": len(kept) < len(history),
+        "unit": view.line.unit,
+        "zone": view.zone.key,
+        "dates": habits.date_format,
+        "range": _first_range(view, step),
+    }
+
+
+def _begin(view: SeriesView, step: timedelta) -> int:
+    """Half a period before the first step: where the forecast's part of the chart starts."""
+    if view.fan:
+        return int((view.fan[0].ds - step / 2).timestamp())
+    return int((view.history[-1].ds + step / 2).timestamp()) if view.history else 0
+
+
+def _first_range(view: SeriesView, step: timedelta) -> str:
+    """The narrowest range that shows some hundred periods of history."""
+    wanted = step * 92
+    for name, days in (("1m", 31), ("3m", 92), ("6m", 183), ("1y", 366)):
+        if wanted <= timedelta(days=days) and len(view.history) > days:
+            return name
+    return "all"
+
+
+def _nearest_tries(backtest: Sequence[Step]) -> dict[datetime, Step]:
+    """For each period the try made shortest before it: later cutoffs replace earlier ones."""
+    return {step.ds: step for step in sorted(backtest, key=lambda step: step.cutoff)}
+
+
+def _quantile(step: Step | None, name: str) -> float | None:
+    return None if step is None else _rounded(step.q[name])
+
+
+def _rounded(value: float | None) -> float | None:
+    """Six significant digits: more than a screen shows, less than half the bytes."""
+    return None if value is None else float(f"{value:.6g}")
+
+
+def _thin(
+    points: Sequence[tuple[datetime, float | None]], most: int
+) -> Sequence[tuple[datetime, float | None]]:
+    if len(points) <= most:
+        return points
+    stretch = -(-len(points) * 2 // most)
+    kept = []
+    for start in range(0, len(points), stretch):
+        part = [point for point in points[start : start + stretch] if point[1] is not None]
+        if part:
+            ends = {min(part, key=_height), max(part, key=_height)}
+            kept.extend(sorted(ends))
+    return kept
+
+
+def _height(point: tuple[datetime, float | None]) -> float:
+    return point[1] or 0.0
+
+
+def figures(view: SeriesView, habits: Habits) -> list[Figure]:
+    """The four numbers above the chart."""
+    board = board_row(view, view.model)
+    return [_next(view, habits), _accuracy(board), _held(board), _data(view, habits)]
+
+
+def board_row(view: SeriesView, model: str) -> Mapping[str, Any] | None:
+    """The leaderboard's row of a model."""
+    return next((row for row in view.leaderboard if row["model"] == model), None)
+
+
+def when(view: SeriesView, moment: datetime, habits: Habits) -> str:
+    """A period's name: its day, with the time of day for hourly data."""
+    local = moment.astimezone(view.zone)
+    day = habits.full_day(local.date())
+    if view.line.frequency != "hourly":
+        return day
+    return f"{day} {Habits(zone=view.zone, date_format=habits.date_format).clock(moment)}"
+
+
+def _next(view: SeriesView, habits: Habits) -> Figure:
+    if not view.fan:
+        return Figure(label="Forecast", value="none", note="no model could say anything")
+    step = view.fan[0]
+    unit = f" {view.line.unit}" if view.line.unit else ""
+    return Figure(
+        label=f"Next, {when(view, step.ds, habits)}",
+        value=f"{number(step.q['q50'])}{unit}",
+        note=f"80 %: {number(step.q['q10'])} to {number(step.q['q90'])}",
+    )
+
+
+def _accuracy(board: Mapping[str, Any] | None) -> Figure:
+    if board is None or board["pinball"] is None:
+        return Figure(label="Accuracy", value="not known", note="too short for a backtest")
+    skill = board["skill_climatology"]
+    against = "" if skill is None else f"{signed(100 * skill, digits=1)} % against the average"
+    return Figure(
+        label=f"Mean error, {board['n']} backtested",
+        value=number(board["mae"]),
+        note=against or "no average to compare with",
+    )
+
+
+def _held(board: Mapping[str, Any] | None) -> Figure:
+    if board is None or board["coverage_80"] is None:
+        return Figure(label="80 % interval held", value="not known", note="too short for a backtest")
+    return Figure(
+        label="80 % interval held",
+        value=measured_percent(board["coverage_80"]),
+        note=f"of {board['n']} backtested, aim 80 %; 95 %: {measured_percent(board['coverage_95'])}",
+    )
+
+
+def _data(view: SeriesView, habits: Habits) -> Figure:
+    line = view.line
+    missing = f"{number(line.missing)} missing" if line.missing else "none missing"
+    last = f"last {when(view, line.last_ds, habits)}" if line.last_ds else "nothing observed"
+    noun = NOUNS.get(line.frequency, "period")
+    return Figure(
+        label="Observations",
+        value=f"{number(line.observations)} {noun}{'' if line.observations == 1 else 's'}",
+        note=f"{missing}, {last}",
+    )
+
+
+def banners(view: SeriesView, now: datetime) -> list[Banner]:
+    """What a reader must know before trusting the page."""
+    found = []
+    if view.line.note:
+        found.append(Banner(head="Note.", text=view.line.note))
+    board = board_row(view, view.model)
+    if board is not None and (board["skill_climatology"] or 0) <= 0 and view.model == COMBINED:
+        found.append(
+            Banner(
+                head="No better than the historical average.",
+                text="In the backtest, saying the same for every day did as well. The intervals "
+                "are honest; the day in question hardly matters.",
+            )
+        )
+    step = _STEP.get(view.line.frequency, timedelta(days=1))
+    if view.line.last_ds and now - view.line.last_ds > _STALE_STEPS * step + timedelta(days=1):
+        days = (now - view.line.last_ds).days
+        found.append(
+            Banner(head="Not up to date.", text=f"The last observation is {days} days old.")
+        )
+    if board is None:
+        found.append(
+            Banner(
+                head="Short history.",
+                text="It is too short to test the forecast on, so nobody knows how good it is.",
+            )
+        )
+    return found
+
+
+def resting(view: SeriesView, habits: Habits) -> str:
+    """What stands above the chart while nothing is pointed at."""
+    if not view.fan:
+        return "No forecast."
+    first, last = view.fan[0], view.fan[-1]
+    noun = NOUNS.get(view.line.frequency, "period")
+    return (
+        f"{len(view.fan)} {noun}s ahead, {when(view, first.ds, habits)} to "
+        f"{when(view, last.ds, habits)}. 8 of 10 should fall into the 80 % band."
+    )
+
+
+def summary(view: SeriesView, habits: Habits) -> str:
+    """The chart in a sentence, for those who do not see it."""
+    line = view.line
+    unit = f" {line.unit}" if line.unit else ""
+    text = f"Chart of {line.series} {line.unique_id}: {line.observations} observations"
+    if line.first_ds and line.last_ds:
+        text += (
+            f" from {when(view, line.first_ds, habits)} to {when(view, line.last_ds, habits)}"
+        )
+    if view.fan:
+        step = view.fan[0]
+        text += (
+            f". Next, {when(view, step.ds, habits)}: median {number(step.q['q50'])}{unit}, 80 % "
+            f"between {number(step.q['q10'])} and {number(step.q['q90'])}"
+        )
+    return text + ". The table below has every figure."
+
+
+def recipes(view: SeriesView, origin: str, place: str) -> list[tuple[str, str]]:
+    """The same forecast from elsewhere: a command, a query, a script."""
+    address = f"{origin}/api/v1/series/{place}/forecast"
+    series, unique_id = (text.replace("'", "''") for text in (view.line.series, view.line.unique_id))
+    return [
+        ("curl", f"curl -s '{address}.csv?model={view.model}'"),
+        (
+            "SQL",
+            "select ds, q10, q50, q90\nfrom forecast\n"
+            f"where series = '{series}' and unique_id = '{unique_id}' and model = '{view.model}'\n"
+            "order by ds",
+        ),
+        (
+            "Python",
+            "import json, urllib.request\n\n"
+            f'with urllib.request.urlopen("{address}?model={view.model}") as answer:\n'
+            '    for step in json.load(answer)["steps"]:\n'
+            '        print(step["ds"], step["q10"], step["q50"], step["q90"])',
+        ),
+    ]

@@ -1,0 +1,237 @@
+"""The small pictures that are drawn on the server: where each dot, bar and tick lies.
+
+Pure geometry in the units of an SVG's view box; the templates turn it into marks. No picture
+here is the only way to read a figure: each stands beside the words or the table that say it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil, floor, log10
+from typing import TypeAlias
+
+DOTS = 20
+"""Equally likely arrivals in a picture: the number travellers read most exactly (Kay and others,
+"When (ish) is My Bus?", CHI 2016)."""
+
+_STEPS_MIN = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480)
+_TOP = 40.0
+_SIDE = 26.0
+
+Axis: TypeAlias = Callable[[float, float, float], list[tuple[float, str]]]
+"""From the lowest and highest value and the most ticks there is room for, to values and labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One of twenty equally likely arrivals."""
+
+    x: float
+    y: float
+    in_time: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A labelled mark on an axis."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DotPlot:
+    """Twenty equally likely arrivals on a clock axis, with the deadline as a line."""
+
+    width: float
+    height: float
+    baseline: float
+    radius: float
+    deadline_x: float
+    label_right: bool
+    """Whether the deadline's words stand right of its line, where there is more room."""
+    dots: tuple[Dot, ...]
+    ticks: tuple[Tick, ...]
+    beyond: int
+    """Dots that lie later than the axis reaches; they are drawn at its end, and said so."""
+
+
+def clock_axis(zero: datetime, clock: Callable[[datetime], str]) -> Axis:
+    """Ticks at round clock times, where a value counts minutes from ``zero``."""
+
+    def ticks(low: float, high: float, most: float) -> list[tuple[float, str]]:
+        step = next((s for s in _STEPS_MIN if (high - low) / s <= most), _STEPS_MIN[-1])
+        midnight = zero.replace(hour=0, minute=0, second=0, microsecond=0)
+        since = _minutes(zero - midnight)
+        first = ceil((since + low) / step) * step
+        places = [first + step * turn for turn in range(int((since + high - first) // step) + 1)]
+        return [(place - since, clock(midnight + timedelta(minutes=place))) for place in places]
+
+    return ticks
+
+
+def plain_axis(write: Callable[[float], str]) -> Axis:
+    """Ticks at round numbers."""
+
+    def ticks(low: float, high: float, most: float) -> list[tuple[float, str]]:
+        rough = (high - low) / most
+        power = 10.0 ** floor(log10(rough)) if rough > 0 else 1.0
+        step = next(power * part for part in (1, 2, 5, 10) if power * part >= rough)
+        first = ceil(low / step)
+        return [(step * turn, write(step * turn)) for turn in range(first, floor(high / step) + 1)]
+
+    return ticks
+
+
+def dot_plot(
+    values: Sequence[float],
+    limit: float,
+    *,
+    axis: Axis,
+    width: float = 640,
+    height: float = 226,
+    radius: float = 8.5,
+) -> DotPlot:
+    """Place one dot for each of ``values``; those at or below ``limit`` are in time.
+
+    Dots are stacked in bins whose edges are counted from ``limit``, so that no stack mixes dots
+    on its two sides.
+    """
+    bottom = height - 34.0
+    offsets = sorted(value - limit for value in values)
+    low, high = _span(offsets)
+    room = width - 2 * _SIDE
+    most = (bottom - _TOP) / (2 * radius + 1.5)
+    bin_width = _bin_width([min(each, high) for each in offsets], (high - low) / room, radius, most)
+
+    def place(offset: float) -> float:
+        return round(_SIDE + (min(offset, high) - low) * room / (high - low), 1)
+
+    deadline = place(0)
+    return DotPlot(
+        width=width,
+        height=height,
+        baseline=bottom,
+        radius=radius,
+        deadline_x=deadline,
+        label_right=deadline < width * 0.5,
+        dots=tuple(_stacked(offsets, high, bin_width, place, bottom - radius - 2, 2 * radius + 1.5)),
+        ticks=tuple(
+            Tick(place(value - limit), label)
+            for value, label in axis(limit + low, limit + high, max(2, room // 78))
+        ),
+        beyond=sum(offset > high for offset in offsets),
+    )
+
+
+def _stacked(
+    offsets: Sequence[float],
+    high: float,
+    bin_width: float,
+    place: Callable[[float], float],
+    floor_y: float,
+    pitch: float,
+) -> Iterator[Dot]:
+    stacks: Counter[int] = Counter()
+    for offset in offsets:
+        slot = _slot(min(offset, high), bin_width)
+        y = floor_y - stacks[slot] * pitch
+        yield Dot(place((slot - 0.5) * bin_width), round(y, 1), offset <= 0)
+        stacks[slot] += 1
+
+
+def _slot(offset: float, bin_width: float) -> int:
+    """Slot 0 ends at the limit, which belongs to it; slot 1 begins after it."""
+    return ceil(offset / bin_width - 1e-9)
+
+
+def _minutes(span: timedelta) -> float:
+    return span.total_seconds() / 60
+
+
+def _span(offsets: Sequence[float]) -> tuple[float, float]:
+    """From before the earliest to after the latest, but a single storm day does not squeeze all.
+
+    The axis ends where twice the range of the 18 earlier dots ends; later dots wait at its end.
+    """
+    ordered = sorted([*offsets, 0.0])
+    low, high = ordered[0], ordered[-1]
+    if high <= low:
+        return low - 1, high + 1
+    body = ordered[max(1, len(ordered) - 3)]
+    high = min(high, low + 2 * (body - low)) if body > low else high
+    pad = 0.07 * (high - low)
+    return low - pad, high + pad
+
+
+def _bin_width(offsets: Sequence[float], per_pixel: float, radius: float, most: float) -> float:
+    """The narrowest bins in which dots neither touch their neighbours nor leave the picture."""
+    width = (2 * radius + 2) * per_pixel
+    while True:
+        counts = Counter(_slot(each, width) for each in offsets)
+        if max(counts.values()) <= most or len(counts) == 1:
+            return width
+        width *= 1.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One day of a row of bars."""
+
+    x: float
+    y: float
+    height: float
+    above: bool
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """A row of bars around zero."""
+
+    width: float
+    height: float
+    zero: float
+    bar_width: float
+    bars: tuple[Bar, ...]
+
+
+def bars(
+    values: Sequence[tuple[float | None, str]], *, width: float = 430, height: float = 64
+) -> Bars:
+    """A bar for each value and its words; a missing one leaves its place empty."""
+    known = [value for value, _ in values if value is not None]
+    high, low = max([1.0, *known]), min([0.0, *known])
+    scale = (height - 4) / (high - low)
+    zero = 2 + high * scale
+    pitch = width / max(1, len(values))
+    drawn = tuple(
+        Bar(
+            x=round(place * pitch + pitch * 0.14, 1),
+            y=round(zero - max(value, 0) * scale, 1),
+            height=round(max(abs(value) * scale, 1.2), 1),
+            above=value > 0,
+            title=title,
+        )
+        for place, (value, title) in enumerate(values)
+        if value is not None
+    )
+    return Bars(
+        width=width, height=height, zero=round(zero, 1), bar_width=round(pitch * 0.72, 2), bars=drawn
+    )
+
+
+def sparkline(values: Sequence[float], *, width: float = 120, height: float = 26) -> str:
+    """The ``points`` of an SVG polyline; empty for fewer than two values."""
+    if len(values) < 2:  # noqa: PLR2004  a line has two ends
+        return ""
+    low, high = min(values), max(values)
+    scale = (height - 4) / ((high - low) or 1.0)
+    pitch = width / (len(values) - 1)
+    return " ".join(
+        f"{place * pitch:.1f},{height - 2 - (value - low) * scale:.1f}"
+        for place, value in enumerate(values)
+    )

@@ -1,0 +1,205 @@
+"""Read-only queries on the destination, whatever it is.
+
+A DuckDB file is opened read-only, without any way to other files or the network, and kept open
+for as long as it is the published version: opening costs 27 ms, a query on a kept connection one.
+Other destinations answer through `fetchcast.records.Destination.query`. What was read is kept
+until a new version is published, or for two seconds where versions cannot be told apart.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import pyarrow as pa
+
+from fetchcast.clock import Clock
+from fetchcast.errors import DestinationError, QueryError
+from fetchcast.load.destinations import open_destination
+from fetchcast.load.duckdb import DuckDB, published_path
+from fetchcast.records import Destination
+
+_KEPT_RESULTS = 512
+_KEPT_BYTES = 96 * 1024 * 1024
+_FRESH_S = 2.0
+_SETTINGS = (
+    # Not as arguments of connect(): a load in this process opens the same file without any.
+    "SET enable_external_access = false",
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET GLOBAL timezone = 'UTC'",
+    "SET memory_limit = '1GB'",
+)
+_FOR_EACH_CURSOR = "SET python_enable_replacements = false"
+"""Else a query could name the variables of this module as tables."""
+
+
+def quoted(value: str) -> str:
+    """A text value inside a statement.
+
+    Both databases read a doubled quote as a quote and nothing else as special (PostgreSQL since
+    ``standard_conforming_strings``).
+    """
+    return "'" + value.replace("\0", "").replace("'", "''") + "'"
+
+
+def named(name: str) -> str:
+    """The name of a table or column inside a statement."""
+    return '"' + name.replace("\0", "").replace('"', '""') + '"'
+
+
+class Store(Protocol):
+    """Something that answers queries."""
+
+    @property
+    def kind(self) -> str:
+        """``duckdb``, ``postgresql``, ...: the scheme of its address."""
+
+    def version(self) -> str:
+        """Changes whenever a new version of the data is published."""
+
+    def table(self, sql: str) -> pa.Table:
+        """The answer to a query; raises `DestinationError`."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+def open_store(url: str, folder: Path, clock: Clock) -> Store:
+    """The store behind a destination's address; nothing is opened before the first query."""
+    destination = open_destination(url, folder)
+    if isinstance(destination, DuckDB):
+        return _Kept(_Duck(destination))
+    return _Kept(_Other(destination, url.partition(":")[0], clock))
+
+
+@dataclass(slots=True)
+class _Version:
+    """One published file, open."""
+
+    path: Path
+    connection: duckdb.DuckDBPyConnection
+
+
+class _Duck:
+    """A DuckDB destination: one kept connection for each published version."""
+
+    kind = "duckdb"
+
+    def __init__(self, destination: DuckDB) -> None:
+        self._destination = destination
+        self._lock = threading.Lock()
+        self._open: _Version | None = None
+
+    def version(self) -> str:
+        return str(self._published())
+
+    def _published(self) -> Path:
+        path = published_path(self._destination.path)
+        if path is None:
+            problem = "there is no database yet"
+            raise DestinationError(self._destination.url, problem, "run the pipeline first")
+        return path
+
+    def table(self, sql: str) -> pa.Table:
+        try:
+            return self._cursor().sql(sql).to_arrow_table()
+        except duckdb.Error as problem:
+            hint = "run the pipeline and its forecast, then try again"
+            raise QueryError(self._destination.url, str(problem), hint) from problem
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor on the newest version. The old connection closes with its last cursor."""
+        path = self._published()
+        with self._lock:
+            if self._open is None or self._open.path != path:
+                self._open = _Version(path, self._connect(path))
+            cursor = self._open.connection.cursor()
+        cursor.execute(_FOR_EACH_CURSOR)
+        return cursor
+
+    def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
+        try:
+            connection = duckdb.connect(str(path), read_only=True)
+            for setting in _SETTINGS:
+                connection.execute(setting)
+        except duckdb.Error as problem:
+            hint = "if another program holds the file open for writing, close it there"
+            raise DestinationError(self._destination.url, str(problem), hint) from problem
+        return connection
+
+    def close(self) -> None:
+        with self._lock:
+            if self._open is not None:
+                self._open.connection.close()
+                self._open = None
+
+
+class _Other:
+    """Any other destination, through its own read-only queries."""
+
+    def __init__(self, destination: Destination, kind: str, clock: Clock) -> None:
+        self._destination, self.kind, self._clock = destination, kind, clock
+
+    def version(self) -> str:
+        return f"{self._destination.url}#{int(self._clock.monotonic() / _FRESH_S)}"
+
+    def table(self, sql: str) -> pa.Table:
+        return self._destination.query(sql)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Keeps what was read of the newest version, the least used leaves first."""
+
+    store: Store
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _version: str = ""
+    _bytes: int = 0
+    _results: OrderedDict[str, pa.Table] = field(default_factory=OrderedDict)
+
+    @property
+    def kind(self) -> str:
+        return self.store.kind
+
+    def version(self) -> str:
+        return self.store.version()
+
+    def table(self, sql: str) -> pa.Table:
+        version = self.store.version()
+        with self._lock:
+            if version != self._version:
+                self._version, self._bytes = version, 0
+                self._results.clear()
+            elif (found := self._results.get(sql)) is not None:
+                self._results.move_to_end(sql)
+                return found
+        result = self.store.table(sql)
+        with self._lock:
+            if version == self._version:
+                self._keep(sql, result)
+        return result
+
+    def _keep(self, sql: str, result: pa.Table) -> None:
+        self._results[sql] = result
+        self._bytes += result.nbytes
+        while self._results and (
+            len(self._results) > _KEPT_RESULTS or self._bytes > _KEPT_BYTES
+        ):
+            _, old = self._results.popitem(last=False)
+            self._bytes -= old.nbytes
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def rows(result: pa.Table) -> list[dict[str, Any]]:
+    """The rows of an answer, as Python values."""
+    return result.to_pylist()

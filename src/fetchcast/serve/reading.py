@@ -1,0 +1,246 @@
+"""What the pages and the API are made of: typed records out of the destination's tables.
+
+One place knows the tables of a forecast (`observation`, `forecast`, `backtest`, `leaderboard`,
+`series`); pages and API are two ways to write down the same records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from itertools import groupby
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fetchcast.clock import Clock
+from fetchcast.errors import DestinationError, FetchcastError
+from fetchcast.serve.queries import Store, quoted, rows
+from fetchcast.serve.source import Source
+
+ALL = "ALL"
+COMBINED = "combined"
+_SPARK = 40
+_QUANTILES = "q025, q05, q10, q25, q50, q75, q90, q95, q975"
+
+
+class NotThere(LookupError):
+    """Something that was asked for by name does not exist; args: kind, name, nearest names."""
+
+    @property
+    def nearest(self) -> Sequence[str]:
+        """Names that were probably meant."""
+        found: Sequence[str] = self.args[2]
+        return found
+
+
+class BadAddress(FetchcastError):
+    """A parameter in the address cannot be read; args: name, value, what was expected."""
+
+    exit_status = 2
+
+    def __str__(self) -> str:
+        name, value, expected = self.args
+        return f"{name} = {value!r} in the address: expected {expected}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesLine:
+    """One series, as a list shows it."""
+
+    series: str
+    unique_id: str
+    unit: str
+    frequency: str
+    time_zone: str
+    observations: int
+    scored: int
+    missing: int
+    first_ds: datetime | None
+    last_ds: datetime | None
+    note: str | None
+    skill: float | None
+    """The share of the historical average's loss that the forecast saves."""
+    coverage_80: float | None
+    surprise: float | None
+    """How far the last observation lay from the middle of its backtest, in half widths of 80 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One observation."""
+
+    ds: datetime
+    y: float | None
+    scheduled: datetime | None
+    scored: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one model says about one period, and in a backtest what came."""
+
+    ds: datetime
+    step: int
+    model: str
+    mean: float | None
+    q: Mapping[str, float]
+    """The nine quantiles by name, ``q025`` to ``q975``."""
+    cutoff: datetime
+    scheduled: datetime | None
+    y: float | None = None
+    p_running: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesView:
+    """One series with everything that is known about it."""
+
+    line: SeriesLine
+    model: str
+    models: Sequence[str]
+    history: Sequence[Point]
+    fan: Sequence[Step]
+    backtest: Sequence[Step]
+    leaderboard: Sequence[Mapping[str, Any]]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of this series' time stamps: days and longer are dated at midnight UTC."""
+        return ZoneInfo(self.line.time_zone if self.line.frequency == "hourly" else "UTC")
+
+    @property
+    def outside(self) -> Sequence[Step]:
+        """Backtested periods whose value lay outside the 95 % band."""
+        return [
+            step
+            for step in self.backtest
+            if step.y is not None and not step.q["q025"] <= step.y <= step.q["q975"]
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What was found out about one API's limit."""
+
+    host: str
+    figure: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Reads the destination for whoever writes it down."""
+
+    source: Source
+    store: Store
+    clock: Clock
+
+    def now(self) -> datetime:
+        """The present, UTC."""
+        return datetime.fromtimestamp(self.clock.now(), UTC)
+
+    def limits(self) -> list[Limit]:
+        """What is known of the limits of the APIs that were asked; empty if nothing is."""
+        return []
+
+    def lines(self) -> list[SeriesLine]:
+        """Every series, by name. Empty if nothing was forecast yet."""
+        found = rows(
+            self.store.table(
+                "select s.series, s.unique_id, s.unit, s.frequency, s.time_zone, s.observations, "
+                "s.scored, s.missing, s.first_ds, s.last_ds, s.note, "
+                "b.skill_climatology as skill, b.coverage_80, p.surprise "
+                "from series s "
+                "left join leaderboard b on b.series = s.series and b.unique_id = s.unique_id "
+                f"and b.model = {quoted(COMBINED)} "
+                "left join (select series, unique_id, abs(y - q50) / "
+                "nullif((q90 - q10) / 2, 0) as surprise, row_number() over "
+                "(partition by series, unique_id order by ds desc, step) as place from backtest "
+                f"where model = {quoted(COMBINED)} and y is not null) p "
+                "on p.series = s.series and p.unique_id = s.unique_id and p.place = 1 "
+                "order by s.series, s.unique_id"
+            )
+        )
+        return [SeriesLine(**row) for row in found]
+
+    def sparks(self, wanted: Sequence[SeriesLine]) -> dict[tuple[str, str], list[float]]:
+        """The last observations of each of ``wanted``."""
+        if not wanted:
+            return {}
+        names = ", ".join(f"({quoted(line.series)}, {quoted(line.unique_id)})" for line in wanted)
+        found = rows(
+            self.store.table(
+                "select series, unique_id, y from (select series, unique_id, ds, y, row_number() "
+                "over (partition by series, unique_id order by ds desc) as place from observation "
+                f"where y is not null and (series, unique_id) in ({names})) o "
+                f"where place <= {_SPARK} order by series, unique_id, ds"
+            )
+        )
+        grouped = groupby(found, key=lambda row: (row["series"], row["unique_id"]))
+        return {key: [row["y"] for row in group] for key, group in grouped}
+
+    def line(self, series: str, unique_id: str) -> SeriesLine:
+        """One series; raises `NotThere` with the nearest names."""
+        lines = self.lines()
+        for line in lines:
+            if (line.series, line.unique_id) == (series, unique_id):
+                return line
+        names = [f"{line.series}/{line.unique_id}" for line in lines]
+        raise NotThere("series", f"{series}/{unique_id}", nearest(f"{series}/{unique_id}", names))
+
+    def view(self, series: str, unique_id: str, *, model: str | None = None) -> SeriesView:
+        """One series with its forecast by ``model`` (the combined one if not given)."""
+        line = self.line(series, unique_id)
+        who = f"series = {quoted(series)} and unique_id = {quoted(unique_id)}"
+        models = self._models(who)
+        chosen = model or (COMBINED if COMBINED in models or not models else models[0])
+        if models and chosen not in models:
+            raise NotThere("model", chosen, nearest(chosen, models))
+        return SeriesView(
+            line=line,
+            model=chosen,
+            models=models,
+            history=self._history(who),
+            fan=self._steps("forecast", "p_running", who, chosen),
+            backtest=self._steps("backtest", "y", who, chosen),
+            leaderboard=self._leaderboard(who),
+        )
+
+    def _models(self, who: str) -> list[str]:
+        found = self.store.table(f"select distinct model from forecast where {who} order by model")
+        names: list[str] = found.column("model").to_pylist()
+        return sorted(names, key=lambda name: (name != COMBINED, name))
+
+    def _history(self, who: str) -> list[Point]:
+        sql = f"select ds, y, scheduled, scored from observation where {who} order by ds"
+        return [Point(**row) for row in rows(self.store.table(sql))]
+
+    def _steps(self, table: str, extra: str, who: str, model: str) -> list[Step]:
+        sql = (
+            f"select ds, step, model, mean, {_QUANTILES}, cutoff, scheduled, {extra} from {table} "
+            f"where {who} and model = {quoted(model)} and q50 is not null order by cutoff, ds"
+        )
+        names = _QUANTILES.split(", ")
+        return [
+            Step(q={name: row.pop(name) for name in names}, **row)
+            for row in rows(self.store.table(sql))
+        ]
+
+    def _leaderboard(self, who: str) -> list[dict[str, Any]]:
+        sql = f"select * from leaderboard where {who} order by rank, model"
+        return rows(self.store.table(sql))
+
+
+def nearest(name: str, known: Sequence[str]) -> list[str]:
+    """Up to three of ``known`` that look like ``name``; else the first ones there are."""
+    folded = {text.lower(): text for text in known}
+    close = get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
+    return [folded[text] for text in close] or list(known[:3])
+
+
+def missing_table(problem: DestinationError) -> bool:
+    """Whether a query failed since nothing was forecast yet, not since something is broken."""
+    words = str(problem).lower()
+    return "does not exist" in words or "no database yet" in words

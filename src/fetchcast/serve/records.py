@@ -1,0 +1,175 @@
+"""The shapes of the API's answers, and how OpenAPI describes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from fetchcast.serve import reading
+
+PLURAL = {
+    "forecast": "steps",
+    "backtest": "steps",
+    "history": "points",
+    "leaderboard": "models",
+}
+"""Under which name a part of a series holds its rows."""
+
+
+class QuestionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One question of the pipeline."""
+
+    name: str
+    text: str
+    series: str
+    unique_id: str
+    href: str
+
+
+class SeriesLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One series: what it is, how much of it there is, how well it can be forecast."""
+
+    series: str
+    unique_id: str
+    unit: str | None
+    frequency: str
+    time_zone: str
+    observations: int
+    scored: int
+    missing: int
+    first_ds: datetime | None
+    last_ds: datetime | None
+    note: str | None
+    skill: float | None
+    coverage_80: float | None
+    surprise: float | None
+
+
+class SeriesPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the list of series."""
+
+    total: int
+    next: str | None
+    series: list[SeriesLine]
+
+
+class _Said(msgspec.Struct, frozen=True, kw_only=True):
+    ds: datetime
+    step: int
+    model: str
+    mean: float | None
+    q025: float
+    q05: float
+    q10: float
+    q25: float
+    q50: float
+    q75: float
+    q90: float
+    q95: float
+    q975: float
+    cutoff: datetime
+    scheduled: datetime | None
+
+
+class ForecastStep(_Said, frozen=True, kw_only=True):
+    """What is expected of one period."""
+
+    p_running: float | None
+
+
+class BacktestStep(_Said, frozen=True, kw_only=True):
+    """What would have been said about one period, and what came."""
+
+    y: float | None
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What was observed in one period; `y` is null if it did not happen."""
+
+    ds: datetime
+    y: float | None
+    scheduled: datetime | None
+    scored: bool
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """A series and what is expected of it."""
+
+    series: SeriesLine
+    steps: list[ForecastStep]
+
+
+class Backtest(msgspec.Struct, frozen=True, kw_only=True):
+    """A series and what would have been said about its past."""
+
+    series: SeriesLine
+    steps: list[BacktestStep]
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """A series and what was observed of it."""
+
+    series: SeriesLine
+    points: list[Observation]
+
+
+class Leaderboard(msgspec.Struct, frozen=True, kw_only=True):
+    """A series and its models, the best first; columns as in the table `leaderboard`."""
+
+    series: SeriesLine
+    models: list[dict[str, str | int | float | bool | None]]
+
+
+class ProblemAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong, by RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    nearest: list[str] = []
+    """Names that were probably meant."""
+
+
+class _Undescribed(Response):
+    """Keeps FastAPI from adding a media type of its own to what `described` says."""
+
+    media_type = None
+
+
+_SHAPES: dict[str, Any] = {}
+
+
+def described(kind: Any) -> dict[str, Any]:
+    """What a route says of its answer in OpenAPI."""
+    (schema,), parts = msgspec.json.schema_components(
+        [kind], ref_template="#/components/schemas/{name}"
+    )
+    _SHAPES.update(parts)
+    content = {"application/json": {"schema": schema}}
+    return {
+        "responses": {200: {"description": "Found.", "content": content}},
+        "response_class": _Undescribed,
+    }
+
+
+def described_csv() -> dict[str, Any]:
+    """The same for CSV."""
+    content = {"text/csv": {"schema": {"type": "string"}}}
+    return {
+        "responses": {200: {"description": "Found.", "content": content}},
+        "response_class": _Undescribed,
+    }
+
+
+def shapes() -> dict[str, Any]:
+    """The components that `described` routes speak of."""
+    return dict(_SHAPES)
+
+
+def series_line(line: reading.SeriesLine) -> SeriesLine:
+    """A line of the list, as the API writes it."""
+    return msgspec.convert(line, SeriesLine, from_attributes=True)

@@ -1,0 +1,75 @@
+"""Templates into pages. Everything is escaped; a template gets values, never markup."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from fetchcast.serve import assets, wording
+from fetchcast.serve.reading import Reading
+
+_NAVIGATION = (
+    ("/question", "Question"),
+    ("/forecast", "Forecasts"),
+    ("/runs", "Runs"),
+    ("/data", "Data"),
+    ("/api", "API"),
+)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(static=assets.address, version=assets.version())
+    for words in (
+        wording.percent,
+        wording.measured_percent,
+        wording.in_ten,
+        wording.verdict,
+        wording.number,
+        wording.signed,
+        wording.late,
+        wording.ago,
+        wording.size,
+        wording.duration,
+    ):
+        environment.filters[words.__name__] = words
+    return environment
+
+
+def render(
+    request: Request, reading: Reading, template: str, *, status: int = 200, **values: Any
+) -> HTMLResponse:
+    """Fill ``template``; every page gets the frame's own values besides ``values``."""
+    options = reading.source.options
+    theme = request.cookies.get("theme")
+    frame = {
+        "site": options.title or reading.source.name,
+        "attribution": options.attribution,
+        "zone_name": options.time_zone,
+        "habits": options.habits,
+        "navigation": _NAVIGATION,
+        "here": _here(request.url.path),
+        "theme": theme if theme in {"light", "dark"} else None,
+        "limits": reading.limits(),
+    }
+    text = _environment().get_template(template).render({**frame, **values})
+    return HTMLResponse(text, status, headers={"cache-control": "no-cache", "vary": "cookie"})
+
+
+def _here(path: str) -> str:
+    """Which entry of the navigation a page belongs to."""
+    if path == "/":
+        return "/question"
+    return "/" + path.split("/")[1]
