@@ -203,9 +203,7 @@ class Engine:
 
     def _refuse(self, scheduler: Scheduler, call: Call, answer: Answer) -> None:
         now, wall = self._clock.monotonic(), self._clock.now()
-        self._limiter.refused(
-            call.id, now, status=answer.status, headers=answer.headers, wall=wall
-        )
+        self._limiter.refused(call.id, now, status=answer.status, headers=answer.headers, wall=wall)
         self._tell(Refused(at=wall, status=answer.status))
         scheduler.refused(call)
 
@@ -295,4 +293,3 @@ def _asked_s(answer: Answer | None) -> float | None:
         return None
     text = answer.headers.get("retry-after", "").strip()
     return float(text) if text.isdecimal() else None
-
