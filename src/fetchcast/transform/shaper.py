@@ -1,0 +1,228 @@
+"""Turns landed answers into batches of rows, and proves that nothing was lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+import pyarrow as pa
+
+from fetchcast.records import REQUEST_KEY, Batch, Disposition, Fate, Landed, Planned, Target
+from fetchcast.transform.accounting import Accounting
+from fetchcast.transform.block import Block, Shape
+from fetchcast.transform.carrying import Outside
+from fetchcast.transform.flatten import Sheet
+from fetchcast.transform.judge import Reject
+from fetchcast.transform.model import Model, check_types
+from fetchcast.transform.options import TYPE_NAMES, TableOptions
+from fetchcast.transform.paths import Carry
+from fetchcast.transform.picks import carried
+from fetchcast.transform.plan_rows import PlanColumns
+from fetchcast.transform.reading import Unreadable, read_exactly
+from fetchcast.transform.rejects import rejects_batch
+
+CODE_VERSION = 1
+"""Raised when the same answers would be shaped into other rows: everything is then shaped again."""
+_BLOCK_BYTES = 4 << 20
+_BLOCK_BODIES = 2000
+_FIRST_SAMPLE = 20
+_LAW_SAMPLE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaped:
+    """Batches for the main table, its child tables and ``_rejects``, and the books."""
+
+    batches: list[Batch]
+    accounting: Accounting
+
+    @property
+    def rejected(self) -> int:
+        """How many lines of ``_rejects`` there are."""
+        return self.accounting.rejects
+
+
+class Shaper:
+    """Shapes the answers of one table, chunk by chunk; its schema only widens.
+
+    Args:
+        name: The table.
+        options: Its part of the pipeline file.
+        memory: What `memory` of an earlier Shaper with the same `digest` returned: the schema
+            goes on from there. None starts anew.
+    """
+
+    def __init__(self, name: str, options: TableOptions, memory: bytes | None = None) -> None:
+        check_types(options)
+        self.table = self.name = name
+        self.options = options
+        self._model = Model(name, options)
+        self._outside = _outside(options)
+        self._plan_columns = PlanColumns(options)
+        if memory is not None:
+            self._model.restore(msgspec.json.decode(memory))
+
+    @property
+    def digest(self) -> str:
+        """Over name, options and the version of the shaping: another one means shape all again."""
+        text = msgspec.json.encode([CODE_VERSION, self.name, self.options], order="deterministic")
+        return blake2b(text, digest_size=16).hexdigest()
+
+    def memory(self) -> bytes:
+        """What was learnt about the schema, for the next run."""
+        return msgspec.json.encode(self._model.state())
+
+    def schema(self) -> dict[str, dict[str, str]]:
+        """Table -> column -> type, as far as values were seen; child tables too."""
+        if self._model.rows is None:
+            return {self.name: {}}
+        return self._model.schema()
+
+    def shape(self, answers: Sequence[Landed]) -> Shaped:
+        """Shape a chunk of answers (at most some 64 MB of bodies, for the memory's sake).
+
+        Failed answers are left out; of several answers to one call the latest counts. Empty
+        ones give no rows, but their keys are in the batches, so that old rows go away.
+
+        Raises:
+            ShapeError: If the contract is ``freeze`` and an answer deviates, or if the books
+                do not balance.
+        """
+        latest = _latest(answers)
+        landed = [answer for answer in latest if answer.fate is Fate.LANDED]
+        shapes = self._shapes(landed)
+        return self._assemble([answer.key for answer in latest], shapes)
+
+    def shape_plan(self, rows: Sequence[tuple[Planned, Landed | None]]) -> Shaped:
+        """Shape an ``every_call`` table: at least one row for each row of the plan, in order."""
+        answers = {landed.key: landed for _, landed in rows if landed is not None}
+        landed = [answer for answer in answers.values() if answer.fate is Fate.LANDED]
+        shaped = self._assemble(list(answers), self._shapes(landed))
+        main = shaped.batches[0]
+        planned = self._plan_columns.rows(rows, main.rows)
+        batch = Batch(target=main.target, rows=planned, keys=main.keys)
+        return Shaped(batches=[batch, *shaped.batches[1:]], accounting=shaped.accounting)
+
+    def _shapes(self, landed: Sequence[Landed]) -> list[Shape]:
+        self._take_sample(landed)
+        return [Block(self._model, block).shape() for block in _blocks(landed)]
+
+    def _take_sample(self, landed: Sequence[Landed]) -> None:
+        """Learn from a few answers, so that the others decode at once."""
+        if self._model.sampled or not landed:
+            return
+        law = self.options.contract != "evolve"
+        sample = landed[:_LAW_SAMPLE] if law else _spread(landed, _FIRST_SAMPLE)
+        documents = []
+        for answer in sample:
+            try:
+                documents.append(read_exactly(answer.body))
+            except (Unreadable, RecursionError):
+                continue  # It gets its line in the rejects when its turn comes.
+        if not documents:
+            return
+        self._model.find_rows(documents)
+        for document in documents:
+            self._model.learn(document)
+        self._model.sampled = True
+
+    def _assemble(self, keys: list[str], shapes: list[Shape]) -> Shaped:
+        accounting = Accounting(self.name)
+        rejects: list[tuple[Landed, Reject]] = []
+        tables: dict[str, list[pa.Table]] = {self.name: []}
+        for shape in shapes:
+            shape.accounting.check()
+            accounting.add(shape.accounting)
+            rejects += shape.rejects
+            for name, sheet in shape.sheets.items():
+                tables.setdefault(name, []).append(self._table(sheet, shape.answers))
+        batches = [self._batch(name, parts, keys) for name, parts in tables.items()]
+        batches.append(rejects_batch(self.name, keys, rejects))
+        return Shaped(batches=batches, accounting=accounting)
+
+    def _table(self, sheet: Sheet, answers: Sequence[Landed]) -> pa.Table:
+        body = pa.array(sheet.body)
+        columns = {REQUEST_KEY: pa.array([a.key for a in answers], pa.string()).take(body)}
+        columns |= {name: pa.array(link) for name, link in sheet.links.items()}
+        if sheet.name == self.name:
+            columns |= {out.column: out.of_answers(answers).take(body) for out in self._outside}
+            columns |= _ordered(sheet, self.options)
+        else:
+            columns |= sheet.columns
+        return pa.table(columns)
+
+    def _batch(self, name: str, parts: list[pa.Table], keys: list[str]) -> Batch:
+        if not parts:
+            parts = [pa.table({REQUEST_KEY: pa.array([], pa.string()), "_row": _NO_ROWS})]
+        rows = pa.concat_tables(widened(parts), promote_options="default")
+        return Batch(target=self._target(name), rows=rows, keys=keys)
+
+    def _target(self, name: str) -> Target:
+        disposition = Disposition(self.options.disposition)
+        key = self.options.key
+        if name != self.name or key is None:
+            return Target(table=name, disposition=disposition)
+        return Target(table=name, disposition=disposition, key=tuple(key), whole_keys=False)
+
+
+_NO_ROWS = pa.array([], pa.int64())
+
+
+def _outside(options: TableOptions) -> list[Outside]:
+    return [
+        Outside(column, carry, TYPE_NAMES.get(options.types.get(column, "")))
+        for column, carry in carried(options).items()
+        if carry.source != "ancestor"
+    ]
+
+
+def is_outside(carry: Carry) -> bool:
+    """Whether a carried column comes from beside the body."""
+    return carry.source != "ancestor"
+
+
+def _ordered(sheet: Sheet, options: TableOptions) -> dict[str, pa.Array]:
+    """Carried columns, then the chosen ones in the order of the file, then the others."""
+    first = [*options.carry, *(options.columns or ())]
+    names = [name for name in first if name in sheet.columns]
+    names += [name for name in sheet.columns if name not in first]
+    return {name: sheet.columns[name] for name in names}
+
+
+def _latest(answers: Sequence[Landed]) -> list[Landed]:
+    latest: dict[str, Landed] = {}
+    for answer in answers:
+        known = latest.get(answer.key)
+        if answer.fate in {Fate.LANDED, Fate.EMPTY} and (known is None or answer.seq >= known.seq):
+            latest[answer.key] = answer
+    return list(latest.values())
+
+
+def _blocks(landed: Sequence[Landed]) -> Iterator[Sequence[Landed]]:
+    start = size = 0
+    for place, answer in enumerate(landed):
+        size += len(answer.body)
+        if size >= _BLOCK_BYTES or place - start + 1 >= _BLOCK_BODIES:
+            yield landed[start : place + 1]
+            start, size = place + 1, 0
+    if start < len(landed):
+        yield landed[start:]
+
+
+def _spread(landed: Sequence[Landed], count: int) -> list[Landed]:
+    step = max(1, len(landed) // count)
+    return list(landed[::step])[: count + 1]
+
+
+def widened(parts: list[pa.Table]) -> list[pa.Table]:
+    """The parts of one chunk, those before a column widened in the type that it has now."""
+    last: dict[str, pa.DataType] = {}
+    for part in parts:
+        last.update(zip(part.schema.names, part.schema.types, strict=True))
+    return [part.cast(_widest(part.schema, last)) for part in parts]
+
+
+def _widest(schema: pa.Schema, last: dict[str, pa.DataType]) -> pa.Schema:
+    return pa.schema([(name, last[name]) for name in schema.names])
