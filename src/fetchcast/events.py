@@ -99,6 +99,14 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """``count`` rows of the plan need no call: landed before, repeated, or not asked for."""
+
+    at: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something a person should know: a limit that was found, a rule that was applied."""
 
@@ -131,8 +139,8 @@ class Counters:
     """The state of a run in numbers; subscribe `update`."""
 
     planned: int | None = None
-    already: int = 0
-    """Calls that had landed in earlier runs."""
+    passed: int = 0
+    """Rows of the plan that needed no call."""
     in_flight: int = 0
     sent: int = 0
     refused: int = 0
@@ -165,5 +173,7 @@ class Counters:
                 self.stage = stage
                 if stage is Stage.EXTRACT and total is not None:
                     self.planned = total
+            case Passed(count=count):
+                self.passed += count
             case StageEnded() | Notice():
                 pass

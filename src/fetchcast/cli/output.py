@@ -107,14 +107,14 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Calls that have ended in this run."""
-        return sum(self.counters.ended.values())
+        """Rows of the plan that are accounted for."""
+        return sum(self.counters.ended.values()) + self.counters.passed
 
     def line(self) -> str:
         """The state of the extraction, in one line."""
         counters, done = self.counters, self.done
         elapsed = max(1e-9, time.monotonic() - self._begun)
-        rate = done / elapsed
+        rate = sum(counters.ended.values()) / elapsed
         parts = [
             f"{done:,}" if counters.planned is None else f"{done:,}/{counters.planned:,} calls"
         ]

@@ -183,7 +183,7 @@ class _Flow:
         counters = self.counters
         return {
             "stage": counters.stage,
-            "already": sum(one.already for one in self.report.resources.values()),
+            "passed": counters.passed,
             "in_flight": counters.in_flight,
             "sent": counters.sent,
             "refused": counters.refused,
@@ -224,6 +224,7 @@ class _Flow:
         selection = Selection(
             fates=writer.fates,
             clock=self.clock,
+            events=self.events,
             only=self.options.only,
             failed_only=self.options.failed_only,
             again=self.options.again,

@@ -9,7 +9,7 @@ from itertools import islice
 
 from fetchcast.clock import Clock
 from fetchcast.config import Pipeline
-from fetchcast.events import Committed, Ended, Event
+from fetchcast.events import Committed, Ended, Event, Events, Passed
 from fetchcast.extract.engine import Rules
 from fetchcast.extract.rules import row_counter
 from fetchcast.plan.planner import Plan, skip_key
@@ -51,6 +51,7 @@ class Selection:
     Args:
         fates: What the landing knows of these keys.
         clock: For the ends of rows that make no call.
+        events: Told of rows that need no call.
         only: One key, or None for all.
         failed_only: Only calls that failed in an earlier run.
         again: Also calls that have landed.
@@ -58,6 +59,7 @@ class Selection:
 
     fates: Fates
     clock: Clock
+    events: Events
     only: str | None = None
     failed_only: bool = False
     again: bool = False
@@ -91,17 +93,22 @@ class Selection:
 
     def _window(self, resource: str, window: list[Planned]) -> Iterator[Request]:
         fates = self.fates([row.request.key for row in window if row.request])
+        passed = 0
         for row in window:
             if row.request is None:
                 self._skip(row)
             elif self._is_repeat(row.request):
                 self.repeated[resource] += 1
+                passed += 1
             elif self._wanted(row.request.key, fates.get(row.request.key)):
                 self._pending.add(row.request.key)
                 yield row.request
             else:
                 done = fates.get(row.request.key) in {Fate.LANDED, Fate.EMPTY}
                 (self.already if done else self.unselected)[resource] += 1
+                passed += 1
+        if passed:
+            self.events(Passed(at=self.clock.now(), count=passed))
 
     def _is_repeat(self, request: Request) -> bool:
         return request.key in self._pending
