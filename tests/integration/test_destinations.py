@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,7 @@ from fetchcast.errors import DestinationError, QueryError
 from fetchcast.load.destinations import open_destination
 from fetchcast.records import Batch, Destination, Disposition, LoadNote, Target
 
-KINDS = ["duckdb", "pgpq", "adbc", "parquet"]
+KINDS = ["duckdb", "pgpq", "adbc", "parquet", "csv"]
 DATABASES = ["duckdb", "pgpq", "adbc"]
 
 
@@ -32,7 +31,9 @@ def make(request, folder: Path, monkeypatch) -> Destination:
     if request.param in {"pgpq", "adbc"}:
         monkeypatch.setenv("FETCHCAST_POSTGRES_COPY", request.param)
         return open_destination(request.getfixturevalue("postgres_url"), folder)
-    url = {"duckdb": "duckdb:///x.duckdb", "parquet": "parquet:///out"}[request.param]
+    url = {"duckdb": "duckdb:///x.duckdb", "parquet": "parquet:///out", "csv": "csv:///out.csv"}[
+        request.param
+    ]
     return open_destination(url, folder)
 
 
@@ -66,6 +67,7 @@ def seen(destination: Destination, table: str = "stops", order: str = "1, 2") ->
     return [tuple(row.values()) for row in rows]
 
 
+LOCAL = datetime(2026, 3, 29, 3, 30)  # noqa: DTZ001  a moment that Helsinki's clocks skip
 ALL_TYPES = pa.table(
     {
         "_request_key": ["k1", "k2", "k3"],
@@ -81,7 +83,7 @@ ALL_TYPES = pa.table(
             ],
             pa.timestamp("us", "UTC"),
         ),
-        "local": pa.array([datetime(2026, 3, 29, 3, 30), datetime(1900, 1, 1), None]),
+        "local": pa.array([LOCAL, LOCAL.replace(year=1900), None]),
         "day": pa.array([date(2024, 2, 29), date(1970, 1, 1), None]),
         "quantiles": pa.array([[1.0, 2.5], [], None], pa.list_(pa.float64())),
         "tags": pa.array([["a", None], [], None], pa.list_(pa.string())),
@@ -188,10 +190,14 @@ def test_row_merge_updates_inserts_and_keeps(destination):
 def test_a_load_that_fails_leaves_nothing(destination):
     write(destination, stops(["a"], [1]))
 
-    with pytest.raises(RuntimeError, match="power"), destination.load() as loading:
-        loading.note(note("two"))
-        loading.write(stops(["a", "b"], [5, 6], new=["x", "y"]))
-        raise RuntimeError("power")
+    def fail() -> None:
+        with destination.load() as loading:
+            loading.note(note("two"))
+            loading.write(stops(["a", "b"], [5, 6], new=["x", "y"]))
+            raise RuntimeError("power")
+
+    with pytest.raises(RuntimeError, match="power"):
+        fail()
 
     assert seen(destination) == [("a", 1)]
     assert destination.last_note("stops") is None
@@ -316,6 +322,3 @@ def user_table(database: Destination, statement: str) -> None:
 
         with psycopg.connect(database._dsn) as connection:
             connection.execute(statement)
-
-
-Maker = Callable[..., Destination]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
 
 from fetchcast.errors import ConfigError
 from fetchcast.records import Destination
 
+_Options = TypeVar("_Options")
 _KNOWN = "duckdb:///file.duckdb, postgresql://host/database, parquet:///folder or csv:///file.csv"
 
 
@@ -31,7 +35,23 @@ def open_destination(url: str, folder: Path) -> Destination:
         from fetchcast.load.postgres import PostgreSQL  # noqa: PLC0415
 
         return PostgreSQL(url)
+    if scheme == "parquet":
+        from fetchcast.load.files import ParquetFolder  # noqa: PLC0415
+
+        return ParquetFolder(_path(url, folder), url)
+    if scheme == "csv":
+        from fetchcast.load.files import CsvFile, CsvOptions  # noqa: PLC0415
+
+        return CsvFile(_path(url, folder), url, _options(url, CsvOptions))
     raise ConfigError("destination", url.partition("@")[2] or url, _KNOWN)
+
+
+def _options(url: str, type_: type[_Options]) -> _Options:
+    given = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    try:
+        return msgspec.convert(given, type_, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError("destination", url, f"other options after the ?: {error}") from None
 
 
 def _path(url: str, folder: Path) -> Path:

@@ -16,6 +16,8 @@ import pyarrow as pa
 
 from fetchcast.errors import DestinationError, QueryError
 from fetchcast.load import sql
+from fetchcast.load.cells import cell
+from fetchcast.load.disk import locked
 from fetchcast.load.notes import LOADS_COLUMNS, note_of, note_values
 from fetchcast.load.tables import STAGE, RowMerge, TableLoading
 from fetchcast.load.versions import Published, Versions, published_path
@@ -43,7 +45,7 @@ class DuckDB:
         Raises:
             DestinationError: If another load is under way, or the file cannot be used.
         """
-        with self._versions.locked(self._url):
+        with locked(self._versions.folder, self._url):
             before, after = self._versions.state(), self._versions.published()
             number, path = self._versions.begin(self._base(after), after)
             connection = self._open_copy(path)
@@ -105,6 +107,7 @@ class DuckDBEngine:
     def __init__(self, connection: duckdb.DuckDBPyConnection, url: str) -> None:
         self.url = url
         self.changed = False
+        self.noted = False
         self._connection = connection
 
     def run(self, statement: str) -> int:
@@ -127,9 +130,11 @@ class DuckDBEngine:
 
     def create(self, table: str, columns: Mapping[str, str]) -> None:
         """Make the table, with our mark."""
-        place = self.name(table)
-        self.run(sql.create_table(place, columns))
-        self.run(f"COMMENT ON TABLE {place} IS {sql.text_literal(sql.MARK)}")
+        self.run(sql.create_table(self.name(table), columns))
+        self._mark(table)
+
+    def _mark(self, table: str) -> None:
+        self.run(f"COMMENT ON TABLE {self.name(table)} IS {sql.text_literal(sql.MARK)}")
 
     def name(self, table: str) -> str:
         """The quoted name."""
@@ -170,18 +175,20 @@ class DuckDBEngine:
 
     def note(self, note: LoadNote) -> bool:
         """Write into the loads table; False if its ``load_id`` is there."""
-        place = sql.quoted(sql.LOADS_TABLE)
+        place = self.name(sql.LOADS_TABLE)
         if self.columns(sql.LOADS_TABLE) is None:
             types = {name: sql.DUCKDB.types[kind] for name, kind in LOADS_COLUMNS.items()}
-            self.create(sql.LOADS_TABLE, types)
+            self.create(sql.LOADS_TABLE, types | {"ordinal": "BIGINT"})
         with _told(self.url):
             known = self._connection.execute(
                 f"SELECT 1 FROM {place} WHERE load_id = ?", [note.load_id]
             ).fetchone()
             if known is None:
-                self.changed = True
+                self.changed = self.noted = True
                 self._connection.execute(
-                    f"INSERT INTO {place} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", note_values(note)
+                    f"INSERT INTO {place} SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                    f"(SELECT coalesce(max(ordinal), 0) + 1 FROM {place})",
+                    note_values(note),
                 )
         return known is None
 
@@ -213,10 +220,115 @@ def _last_note(connection: duckdb.DuckDBPyConnection, table: str) -> LoadNote | 
     row = connection.execute(
         "SELECT load_id, run_id, table_name, landing, from_seq, upto_seq, shape, row_count, "
         f"epoch(loaded_at) FROM {sql.quoted(sql.LOADS_TABLE)} WHERE table_name = ? "
-        "ORDER BY rowid DESC LIMIT 1",
+        "ORDER BY ordinal DESC LIMIT 1",
         [table],
     ).fetchone()
     return None if row is None else note_of(row)
+
+
+class FilesEngine(DuckDBEngine):
+    """A scratch database into which files are read when a load touches their table."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, url: str, files: Mapping[str, Path]
+    ) -> None:
+        super().__init__(connection, url)
+        self._files = dict(files)
+
+    def columns(self, table: str) -> dict[str, str] | None:
+        """Name to type; the table's file is read when it is first asked for."""
+        file = self._files.pop(table, None)
+        if file is not None:
+            source = f"read_parquet({sql.text_literal(str(file))})"
+            self.run(f"CREATE TABLE {self.name(table)} AS FROM {source}")
+            self._mark(table)
+        return super().columns(table)
+
+    def written(self, tables: Sequence[str]) -> list[str]:
+        """Of ``tables`` those that there are, with the loads table if the load was noted."""
+        there = [table for table in tables if self.columns(table) is not None]
+        return [*there, sql.LOADS_TABLE] if self.noted else there
+
+    def write(self, table: str, target: Path) -> Path:
+        """Write the table as Parquet, rows in the order they came in."""
+        place = sql.text_literal(str(target))
+        self.run(f"COPY {self.name(table)} TO {place} (FORMAT parquet, COMPRESSION zstd)")
+        return target
+
+
+@contextmanager
+def scratch(path: Path, url: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database that is gone when the block ends; on disk, so that memory stays bounded."""
+    leftovers = (path, path.with_name(path.name + ".wal"))
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
+    with _told(url):
+        connection = duckdb.connect(str(path))
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+
+
+class Reading:
+    """Parquet files as the tables of a database in memory."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def query(self, sql_text: str, url: str) -> pa.Table:
+        """The rows of one read-only statement."""
+        return read(self._connection, sql_text, url)
+
+    def last_note(self, table: str) -> LoadNote | None:
+        """The newest note about ``table``."""
+        return _last_note(self._connection, table)
+
+
+@contextmanager
+def over_files(files: Mapping[str, Path]) -> Iterator[Reading]:
+    """Read ``files`` and nothing else on this machine, each under the name of its table."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for table, path in files.items():
+            source = f"read_parquet({sql.text_literal(str(path))})"
+            connection.execute(f"CREATE VIEW {sql.quoted(table)} AS FROM {source}")
+        allowed = ", ".join(sql.text_literal(str(path)) for path in files.values())
+        connection.execute(f"SET allowed_paths = [{allowed}]")
+        connection.execute("SET enable_external_access = false")
+        yield Reading(connection)
+
+
+def write_csv(
+    source: Path, target: Path, *, order: Sequence[str], delimiter: str, guard: bool, url: str
+) -> None:
+    """Write a Parquet file as CSV.
+
+    Args:
+        source: The Parquet file.
+        target: The CSV file, which is overwritten.
+        order: Columns to order by, those that there are.
+        delimiter: Between cells.
+        guard: Whether text that a spreadsheet would run gets a ``'`` before it.
+        url: For messages.
+    """
+    table = f"read_parquet({sql.text_literal(str(source))})"
+    with _told(url), duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        described = connection.execute(f"DESCRIBE FROM {table}").fetchall()
+        columns = ", ".join(
+            f"{cell(name, type_, guard=guard)} AS {sql.quoted(name)}"
+            for name, type_, *_ in described
+        )
+        names = [name for name, *_ in described if name in order]
+        by = f" ORDER BY {sql.listed(sorted(names, key=order.index))}" if names else ""
+        connection.execute(
+            f"COPY (SELECT {columns} FROM {table}{by}) TO {sql.text_literal(str(target))} "
+            f"(FORMAT csv, HEADER, DELIMITER {sql.text_literal(delimiter)})"
+        )
 
 
 @contextmanager

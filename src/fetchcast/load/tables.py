@@ -86,6 +86,11 @@ class TableLoading:
         self.receipts: list[Receipt] = []
         """One per batch written, in order."""
 
+    @property
+    def tables(self) -> list[str]:
+        """The tables written so far, in order, each once."""
+        return list(dict.fromkeys(receipt.table for receipt in self.receipts))
+
     def note(self, note: LoadNote) -> bool:
         """Record the load; False if it was recorded before."""
         return self._engine.note(note)

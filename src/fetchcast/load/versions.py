@@ -23,19 +23,18 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fetchcast.errors import DestinationError
+from fetchcast.load.disk import replace_text, sync, sync_folder
 
 _KEPT = 2
 _HEAD_BYTES = 3 * 4096
 """DuckDB's main header and its two alternating ones: every checkpoint changes them."""
 _COPY_TRIES = 20
-_LOCK_WAIT_S = 10.0
-_LOCK_STEP_S = 0.05
+_COPY_STEP_S = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -100,11 +99,11 @@ class Versions:
             before: `state` of the door when the load began.
         """
         path = self.path(version)
-        _sync(path)
+        sync(path)
         self._set_aside_changes(version, before)
         door_head = self._renew_door(path)
         note = json.dumps({"version": version, "door": door_head})
-        _replace_text(self._current, note)
+        replace_text(self._current, note)
 
     def state(self) -> str | None:
         """A text that changes with every write through the door; None if there is no door."""
@@ -132,7 +131,7 @@ class Versions:
     def _renew_door(self, path: Path) -> str:
         fresh = self.folder / f"door{self.door.suffix}.tmp"
         copy_whole(path, fresh)
-        _sync(fresh)
+        sync(fresh)
         new_head = head(fresh)
         try:
             fresh.replace(self.door)
@@ -140,7 +139,7 @@ class Versions:
             # Windows: someone has it open. They keep their version, the next load tries again.
             fresh.unlink()
             return head(self.door)
-        _sync_folder(self.door.parent)
+        sync_folder(self.door.parent)
         return new_head
 
     def sweep(self, published: Published | None) -> None:
@@ -154,25 +153,6 @@ class Versions:
                 continue
             with suppress(PermissionError):  # Windows: a reader still has it open.
                 path.unlink(missing_ok=True)
-
-    @contextmanager
-    def locked(self, url: str) -> Iterator[None]:
-        """Hold the folder for one load; waits a little for another to end."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / "lock").open("a+", encoding="utf-8")
-        except OSError as error:
-            raise DestinationError(
-                url,
-                f"cannot write beside it: {error.strerror} ({self.folder})",
-                "give the folder write permission, or choose another destination",
-            ) from None
-        with file:
-            _take(file.fileno(), self.folder / "lock", url)
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
 
 
 def published_path(path: Path) -> Path | None:
@@ -205,7 +185,7 @@ def copy_whole(source: Path, target: Path) -> None:
         _copy(source, target)
         if before == head(source) == head(target):
             return
-        time.sleep(_LOCK_STEP_S)
+        time.sleep(_COPY_STEP_S)
     raise DestinationError(
         str(source),
         f"was written to all the while, {_COPY_TRIES} copies of it were not whole; nothing was "
@@ -245,65 +225,3 @@ def _clone(source: int, target: int) -> bool:
 
 def _wal_of(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    fresh = path.with_name(path.name + ".tmp")
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    _sync_folder(path.parent)
-
-
-def _take(descriptor: int, path: Path, url: str) -> None:
-    deadline = time.monotonic() + _LOCK_WAIT_S
-    while not _try_lock(descriptor):
-        if time.monotonic() > deadline:
-            holder = path.read_text(encoding="utf-8").strip() or "unknown"
-            raise DestinationError(
-                url,
-                f"another load (process {holder}) has been writing to it for more than "
-                f"{_LOCK_WAIT_S:.0f} s; this load was not applied",
-                "wait for that run to end and run again; landed answers are kept",
-            )
-        time.sleep(_LOCK_STEP_S)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            # flock, not lockf: it belongs to this open file, so that two threads exclude
-            # each other as two processes do.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
