@@ -85,8 +85,8 @@ async def test_stats_tell_exactly_what_was_received() -> None:
     assert stats == sandbox.stats()
     assert stats["received"] == 5
     assert stats["answered"] == {"200": 3, "400": 1, "404": 1}
-    assert stats["rows"]["served"] == stats["rows"]["served_by_train"]["27"] == rows
-    assert stats["rows"]["distinct"] == rows - 202
+    assert stats["rows_served"] == stats["rows_served_by_train"]["27"] == rows
+    assert stats["rows_distinct"] == rows - 202
     assert stats["routes"]["rail train"]["received"] == 4
     assert stats["paths"]["/api/v1/trains/2020-01-01/27"] == {
         "received": 2,
@@ -318,7 +318,7 @@ async def test_a_client_that_leaves_is_counted_as_gone() -> None:
             )
         await asyncio.sleep(0.3)
         stats = sandbox.stats()
-    assert (stats["answered"], stats["rows"]["served"]) == ({"gone": 1}, 0)
+    assert (stats["answered"], stats["rows_served"]) == ({"gone": 1}, 0)
 
 
 async def test_a_sandbox_in_its_own_process() -> None:

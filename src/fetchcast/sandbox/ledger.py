@@ -60,12 +60,10 @@ class Ledger:
             "received": sum(tally.received for tally in self._routes.values()),
             "answered": dict(sorted(totals.items())),
             "peak_concurrency": self._peak,
-            "rows": {
-                "served": self._rows_served,
-                "served_by_train": dict(sorted(self._rows_by_train.items())),
-                # Each path once, whatever number of times it was asked: what a table must hold.
-                "distinct": sum(tally.rows for tally in self._paths.values()),
-            },
+            "rows_served": self._rows_served,
+            "rows_served_by_train": dict(sorted(self._rows_by_train.items())),
+            # Each path once, however often it was asked: what a table must hold in the end.
+            "rows_distinct": sum(tally.rows for tally in self._paths.values()),
             "routes": {name: tally.as_json() for name, tally in sorted(self._routes.items())},
             "paths": {name: tally.as_json() for name, tally in sorted(self._paths.items())},
         }

@@ -36,6 +36,8 @@ class Asked:
     connection: int
     """Which connection it came on, counted from 0: equal numbers mean a reused connection."""
     http_version: str
+    scheme: str
+    """``http`` or ``https``."""
 
     @property
     def path(self) -> str:
@@ -89,7 +91,7 @@ async def running_api(
         host: The address to listen on; the port is a free one.
         tls: Speak TLS with this context; ``url`` then begins with ``https``.
     """
-    server = _Server(routes)
+    server = _Server(routes, "https" if tls else "http")
     listener = await asyncio.start_server(
         server.connected, host, 0, ssl=tls, limit=_MAX_HEAD_BYTES, backlog=1024
     )
@@ -105,9 +107,10 @@ async def running_api(
 class _Server:
     """Reads requests, finds the reply, plays it."""
 
-    def __init__(self, routes: Mapping[str, Says]) -> None:
+    def __init__(self, routes: Mapping[str, Says], scheme: str) -> None:
         self.api = Api(url="")
         self._routes = routes
+        self._scheme = scheme
         self._said: Counter[str] = Counter()
         self._busy = 0
         self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -120,7 +123,7 @@ class _Server:
         try:
             # A client that goes away in the middle is the client's business.
             with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-                while (asked := await _read(reader, number)) is not None:
+                while (asked := await _read(reader, number, self._scheme)) is not None:
                     if not await self._answer(asked, writer):
                         break
         except asyncio.CancelledError:
@@ -165,7 +168,7 @@ class _Server:
         return next((key for key in (*exact, *targets, "*") if key in self._routes), None)
 
 
-async def _read(reader: asyncio.StreamReader, connection: int) -> Asked | None:
+async def _read(reader: asyncio.StreamReader, connection: int, scheme: str) -> Asked | None:
     """The next request of a connection; None when the client has closed it."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -183,6 +186,7 @@ async def _read(reader: asyncio.StreamReader, connection: int) -> Asked | None:
         body=await _read_body(reader, headers),
         connection=connection,
         http_version=version.removeprefix("HTTP/"),
+        scheme=scheme,
     )
 
 
