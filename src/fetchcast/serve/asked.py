@@ -205,17 +205,27 @@ def _words(
 ) -> tuple[list[Word], list[Word]]:
     """The headline cut at its controls, and the controls that it does not mention."""
     controls = dict(_controls(options, answered, everyone, days, habits))
-    words, used = [], set()
+    words: list[Word] = []
+    used: set[str] = set()
     for place, piece in enumerate(_PLACE.split(options.text)):
         key = "unique_id" if piece == "label" else piece
         if place % 2 == 0:
-            words.append(Word(text=piece))
+            words.append(Word(text=_after_mark(words, piece)))
         elif key in controls and key not in used:
             used.add(key)
             words.append(controls[key])
         else:
             words.append(Word(text=_plain(key, options, answered)))
     return words, [word for key, word in controls.items() if key not in used]
+
+
+def _after_mark(words: list[Word], piece: str) -> str:
+    """``piece`` without the comma it begins with, which stays on the line of the control."""
+    mark = re.match(r"[,.;:?!]+", piece)
+    if mark is None or not words or not words[-1].name:
+        return piece
+    words[-1] = replace(words[-1], text=mark[0])
+    return piece[mark.end() :]
 
 
 def _plain(key: str, options: QuestionOptions, answered: Answered) -> str:

@@ -75,7 +75,7 @@ def columns(view: SeriesView, habits: Habits) -> dict[str, Any]:
     for name, quantile in _BACK:
         column[name] = [_quantile(tried.get(moment), quantile) for moment in moments]
     place = {moment: index for index, moment in enumerate(moments)}
-    outside = sorted({place[each.ds] for each in view.outside if observed.get(each.ds) is not None})
+    outside = [place[each.ds] for each in outliers(view) if observed.get(each.ds) is not None]
     return {
         **column,
         "begin": _begin(view, step),
@@ -111,6 +111,24 @@ def _first_range(view: SeriesView, step: timedelta) -> str:
 def _nearest_tries(backtest: Sequence[Step]) -> dict[datetime, Step]:
     """For each period the try made shortest before it: later cutoffs replace earlier ones."""
     return {step.ds: step for step in sorted(backtest, key=lambda step: step.cutoff)}
+
+
+def outliers(view: SeriesView) -> list[Step]:
+    """Periods whose value lay outside the 95 % band that was drawn shortest before them."""
+    return [
+        step
+        for moment, step in sorted(_nearest_tries(view.backtest).items())
+        if step.y is not None and not step.q["q025"] <= step.y <= step.q["q975"]
+    ]
+
+
+def digits(view: SeriesView) -> int:
+    """Decimals that suit all figures of a table."""
+    size = max((abs(value) for step in view.fan for value in step.q.values()), default=0.0)
+    whole = all(point.y is None or point.y == round(point.y) for point in view.history)
+    if size >= 1000:  # noqa: PLR2004
+        return 0
+    return 1 if size >= 10 or whole else 2  # noqa: PLR2004
 
 
 def _quantile(step: Step | None, name: str) -> float | None:

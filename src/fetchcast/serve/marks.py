@@ -20,6 +20,9 @@ DOTS = 20
 _STEPS_MIN = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480)
 _TOP = 40.0
 _SIDE = 26.0
+_FOOT = 32.0
+_LEAST_STACK = 5
+_CUT_OFF = 2.5
 
 Axis: TypeAlias = Callable[[float, float, float], list[tuple[float, str]]]
 """From the lowest and highest value and the most ticks there is room for, to values and labels."""
@@ -100,12 +103,14 @@ def dot_plot(
     Dots are stacked in bins whose edges are counted from ``limit``, so that no stack mixes dots
     on its two sides.
     """
-    bottom = height - 34.0
+    pitch = 2 * radius + 1.5
     offsets = sorted(value - limit for value in values)
     low, high = _span(offsets)
     room = width - 2 * _SIDE
-    most = (bottom - _TOP) / (2 * radius + 1.5)
-    bin_width = _bin_width([min(each, high) for each in offsets], (high - low) / room, radius, most)
+    shown = [min(each, high) for each in offsets]
+    bin_width = _bin_width(shown, (high - low) / room, radius, (height - _TOP - _FOOT) / pitch)
+    tallest = max(Counter(_slot(each, bin_width) for each in shown).values())
+    bottom = _TOP + max(tallest, _LEAST_STACK) * pitch + 2
 
     def place(offset: float) -> float:
         return round(_SIDE + (min(offset, high) - low) * room / (high - low), 1)
@@ -113,12 +118,12 @@ def dot_plot(
     deadline = place(0)
     return DotPlot(
         width=width,
-        height=height,
-        baseline=bottom,
+        height=round(bottom + _FOOT, 1),
+        baseline=round(bottom, 1),
         radius=radius,
         deadline_x=deadline,
         label_right=deadline < width * 0.5,
-        dots=tuple(_stacked(offsets, high, bin_width, place, bottom - radius - 2, 2 * radius + 1.5)),
+        dots=tuple(_stacked(offsets, high, bin_width, place, bottom - radius - 2, pitch)),
         ticks=tuple(
             Tick(place(value - limit), label)
             for value, label in axis(limit + low, limit + high, max(2, room // 78))
@@ -169,7 +174,7 @@ def _span(offsets: Sequence[float]) -> tuple[float, float]:
 
 def _bin_width(offsets: Sequence[float], per_pixel: float, radius: float, most: float) -> float:
     """The narrowest bins in which dots neither touch their neighbours nor leave the picture."""
-    width = (2 * radius + 2) * per_pixel
+    width = (2 * radius + 3) * per_pixel
     while True:
         counts = Counter(_slot(each, width) for each in offsets)
         if max(counts.values()) <= most or len(counts) == 1:
@@ -186,6 +191,8 @@ class Bar:
     height: float
     above: bool
     title: str
+    over: str = ""
+    """The value of a bar that is cut off at the top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,18 +210,23 @@ def bars(
     values: Sequence[tuple[float | None, str]], *, width: float = 430, height: float = 64
 ) -> Bars:
     """A bar for each value and its words; a missing one leaves its place empty."""
-    known = [value for value, _ in values if value is not None]
+    known = sorted(value for value, _ in values if value is not None)
     high, low = max([1.0, *known]), min([0.0, *known])
-    scale = (height - 4) / (high - low)
-    zero = 2 + high * scale
+    usual = known[int(0.9 * (len(known) - 1))] if known else 0.0
+    # One day in a storm would flatten all others: it is cut off and says its value.
+    high = min(high, max(_CUT_OFF * usual, 10.0))
+    top = 12.0
+    scale = (height - top - 2) / (high - low)
+    zero = top + high * scale
     pitch = width / max(1, len(values))
     drawn = tuple(
         Bar(
             x=round(place * pitch + pitch * 0.14, 1),
-            y=round(zero - max(value, 0) * scale, 1),
-            height=round(max(abs(value) * scale, 1.2), 1),
+            y=round(zero - min(max(value, 0), high) * scale, 1),
+            height=round(max(min(abs(value), high) * scale, 1.2), 1),
             above=value > 0,
             title=title,
+            over=f"{value:.0f}" if value > high else "",
         )
         for place, (value, title) in enumerate(values)
         if value is not None

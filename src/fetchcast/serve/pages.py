@@ -143,7 +143,9 @@ def _explored(request: Request, reading: Reading, view: SeriesView) -> dict[str,
         "chart_json": _embedded(chart),
         "noun": explorer.NOUNS.get(line.frequency, "period"),
         "recorded": " (recorded ones only)" if unscored else "",
-        "outside": sorted(view.outside, key=lambda step: step.ds, reverse=True),
+        "outside": explorer.outliers(view)[::-1],
+        "tried": len({step.ds for step in view.backtest}),
+        "digits": explorer.digits(view),
         "when": lambda moment: explorer.when(view, moment, habits),
         "recipes": explorer.recipes(
             view, f"{urlsplit(str(request.base_url)).scheme}://{request.url.netloc}", place

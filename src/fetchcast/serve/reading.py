@@ -110,15 +110,6 @@ class SeriesView:
         """The zone of this series' time stamps: days and longer are dated at midnight UTC."""
         return ZoneInfo(self.line.time_zone if self.line.frequency == "hourly" else "UTC")
 
-    @property
-    def outside(self) -> Sequence[Step]:
-        """Backtested periods whose value lay outside the 95 % band."""
-        return [
-            step
-            for step in self.backtest
-            if step.y is not None and not step.q["q025"] <= step.y <= step.q["q975"]
-        ]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:

@@ -37,6 +37,7 @@ def _environment() -> Environment:
         wording.measured_percent,
         wording.in_ten,
         wording.verdict,
+        wording.tidy,
         wording.number,
         wording.signed,
         wording.late,

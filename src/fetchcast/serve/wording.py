@@ -114,6 +114,11 @@ def verdict(share: float) -> str:
     return next((text for least, text in words if share >= least), "Almost certainly not.")
 
 
+def tidy(text: str) -> str:
+    """A sentence whose numbers do not part from their percent signs at the end of a line."""
+    return text.replace(" %", f"{_NARROW}%").replace(" min", "\u00a0min")
+
+
 def number(value: float, *, digits: int | None = None) -> str:
     """A figure with thin thousands spaces and a real minus; three significant digits or whole."""
     size = abs(value)
