@@ -8,7 +8,7 @@ is an append, and this index over all of them is rebuilt in memory when a journa
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, TypeAlias
@@ -24,9 +24,15 @@ Digests: TypeAlias = NDArray[np.uint64]
 FATES: Final = tuple(Fate)
 CODES: Final = {fate: code for code, fate in enumerate(FATES)}
 
+LEVEL_KEYS: Final = 1 << 17
+"""So many keys are sorted at once."""
+
 _KEY_BYTES: Final = 16
 _HALVES: Final = np.dtype("<u8")
 _ROW: Final = np.dtype([("seq", "<i8"), ("finished", "<u4"), ("resource", "<u2"), ("fate", "u1")])
+KEY_AND_ROW_BYTES: Final = _KEY_BYTES + _ROW.itemsize
+
+Places: TypeAlias = NDArray[np.intp]
 Rows: TypeAlias = NDArray[np.void]
 """What is known of each key: seq, finished (whole seconds since 1970), resource's code, fate."""
 
@@ -70,7 +76,7 @@ def as_blob(keys: Digests, known: Rows) -> bytes:
 
 def from_blob(blob: bytes) -> tuple[Digests, Rows]:
     """The inverse of `as_blob`; raises `ValueError` if the length is impossible."""
-    count, rest = divmod(len(blob), _KEY_BYTES + _ROW.itemsize)
+    count, rest = divmod(len(blob), KEY_AND_ROW_BYTES)
     if rest:
         raise ValueError(f"{len(blob)} bytes are no list of keys")
     keys = np.frombuffer(blob, _HALVES, 2 * count).reshape(-1, 2)
@@ -85,17 +91,19 @@ class _Level:
     low: Digests
     rows: Rows
 
-    def places(self, wanted: Digests) -> NDArray[np.intp]:
-        """Where each key is; -1 where it is not."""
-        at = np.searchsorted(self.high, wanted[:, 0])
-        inside = np.minimum(at, len(self.high) - 1)
-        same_high = self.high[inside] == wanted[:, 0]
-        found = same_high & (self.low[inside] == wanted[:, 1])
-        for other in np.flatnonzero(same_high & ~found):
+    def hits(self, wanted: Digests) -> tuple[Places, Places]:
+        """Which of ``wanted`` are here, and where."""
+        high, low = wanted[:, 0], wanted[:, 1]
+        at = self.high.searchsorted(high)
+        which = np.flatnonzero(self.high.take(at, mode="clip") == high)
+        at = at[which]
+        same = self.low.take(at, mode="clip") == low[which]
+        if not same.all():
             # Two keys that share 64 bits: not by chance, but never a reason to lose one.
-            at[other] = self._further(int(at[other]), wanted[other])
-            found[other] = at[other] >= 0
-        return np.where(found, at, -1)
+            for place in np.flatnonzero(~same):
+                at[place] = self._further(int(at[place]), wanted[which[place]])
+            which, at = which[at >= 0], at[at >= 0]
+        return which, at
 
     def _further(self, at: int, wanted: Digests) -> int:
         while at < len(self.high) and self.high[at] == wanted[0]:
@@ -123,43 +131,63 @@ class KeyIndex:
 
     def __init__(self) -> None:
         self._levels: list[_Level] = []
+        self._latest: _Level | None = None
+        self._count = 0
         self._turn = threading.Lock()
 
     def __len__(self) -> int:
-        return sum(len(level.high) for level in self._levels)
+        return self._count
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        with self._turn:
+            self._levels, self._latest, self._count = [], None, 0
 
     def look(self, wanted: Digests) -> tuple[NDArray[np.bool_], Rows]:
         """Which of the keys are there, and their rows (of no meaning for those that are not)."""
-        found = np.zeros(len(wanted), np.bool_)
-        known = np.zeros(len(wanted), _ROW)
+        found, known = np.zeros(len(wanted), np.bool_), np.zeros(len(wanted), _ROW)
         with self._turn:
-            for level in self._levels:
-                places = level.places(wanted)
-                here = places >= 0
-                if here.any():
-                    known[here] = level.rows[places[here]]
-                    found |= here
+            for level, which, at in self._hits(wanted):
+                known[which] = level.rows[at]
+                found[which] = True
         return found, known
 
     def put(self, keys: Digests, known: Rows) -> None:
         """Add keys, each at most once in ``keys``; those that are there get the new row."""
-        if not len(keys):
-            return
+        new = np.ones(len(keys), np.bool_)
         with self._turn:
-            new = np.ones(len(keys), np.bool_)
-            for level in self._levels:
-                places = level.places(keys)
-                here = places >= 0
-                if here.any():
-                    level.rows[places[here]] = known[here]
-                    new &= ~here
-            if new.any():
-                self._levels.append(_sorted(keys[new], known[new]))
+            for level, which, at in self._hits(keys):
+                level.rows[at] = known[which]
+                new[which] = False
+        self.add(keys[new], known[new])
+
+    def _hits(self, wanted: Digests) -> Iterator[tuple[_Level, Places, Places]]:
+        """The levels with some of ``wanted``: which of them, and where."""
+        # In their order, neighbours are found where the last one was: half the time.
+        left = np.argsort(wanted[:, 0])
+        for level in sorted(self._levels, key=lambda level: level is not self._latest):
+            which, at = level.hits(wanted[left])
+            if len(which):
+                # What is asked together was mostly kept together: begin here next time.
+                self._latest = level
+                yield level, left[which], at
+                left = np.delete(left, which)
+                if not len(left):
+                    return
+
+    def add(self, keys: Digests, known: Rows) -> None:
+        """Add keys of which none is there yet, each once."""
+        if len(keys):
+            with self._turn:
+                self._levels.append(_sorted(keys, known))
+                self._count += len(keys)
                 self._settle()
 
     def _settle(self) -> None:
-        """Keep few levels, of which each is much larger than the next: both sides stay cheap."""
-        levels = self._levels
-        while len(levels) > 1 and len(levels[-2].high) < 4 * len(levels[-1].high):
-            newer, older = levels.pop(), levels.pop()
-            levels.append(_merged(older, newer))
+        """Merge small levels, so that there are few; large ones would need their room twice."""
+        levels, largest = self._levels, max(LEVEL_KEYS, self._count // 16)
+        while len(levels) > 1:
+            newer, older = len(levels[-1].high), len(levels[-2].high)
+            if older >= 4 * newer or older + newer > largest:
+                break
+            levels[-2:] = [_merged(levels[-2], levels[-1])]

@@ -15,7 +15,19 @@ import numpy as np
 
 from fetchcast.errors import LandingFull
 from fetchcast.events import RunEnd
-from fetchcast.landing.index import CODES, FATES, KeyIndex, Rows, as_blob, digests, from_blob, rows
+from fetchcast.landing.index import (
+    CODES,
+    FATES,
+    KEY_AND_ROW_BYTES,
+    LEVEL_KEYS,
+    Digests,
+    KeyIndex,
+    Rows,
+    as_blob,
+    digests,
+    from_blob,
+    rows,
+)
 from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.schema import JOURNAL, open_for_writing, told
@@ -49,10 +61,10 @@ class Journal:
     """The open journal. One thread at a time; `KeyIndex` alone may be read beside it."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, options: LandingOptions) -> None:
-        self.connection, self.path, self._options = connection, path, options
+        self.connection, self.path, self.options = connection, path, options
         self.index = KeyIndex()
         self.run: str | None = None
-        self._packer = Packer()
+        self.packer = Packer()
         self._headers = tuple(name.lower() for name in options.headers)
         self._batch = _Batch()
         (self.last_seq,) = self._one("SELECT last_seq FROM landing")
@@ -109,7 +121,7 @@ class Journal:
         if not fresh:
             return
         entries, bodies = self._numbered(fresh)
-        keys, known = digests([entry.key for entry in entries]), self._rows(entries)
+        keys, known = digests([entry.key for entry in entries]), self.rows_of(entries)
         current = self._supersede(keys, known)
         body_bytes = sum(map(len, bodies))
         row = (
@@ -119,12 +131,12 @@ class Journal:
             sum(entry.fate is Fate.FAILED for entry in entries),
             body_bytes,
             as_blob(keys, known),
-            self._packer.entries(entries),
-            self._packer.bodies(bodies),
+            self.packer.entries(entries),
+            self.packer.bodies(bodies),
         )
         self._check_room(len(row[6]) + len(row[7]))
         self.connection.execute("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        self._count(known[current], 1)
+        self.count(known[current], 1)
         self._batch.body_bytes += body_bytes
         self._batch.keys.append(keys[current])
         self._batch.rows.append(known[current])
@@ -137,7 +149,8 @@ class Journal:
         self.last_seq += len(pairs)
         return [entry for entry, _ in pairs], [body for _, body in pairs]
 
-    def _rows(self, entries: Sequence[Entry]) -> Rows:
+    def rows_of(self, entries: Sequence[Entry]) -> Rows:
+        """What the index knows of ``entries``."""
         return rows(
             [entry.seq for entry in entries],
             [int(entry.finished_at) for entry in entries],
@@ -167,10 +180,11 @@ class Journal:
             *((seq, seq) for seq in known["seq"][hidden].tolist()),
         ]
         self.connection.executemany("INSERT INTO superseded VALUES (?, ?)", pairs)
-        self._count(old[replaced], -1)
+        self.count(old[replaced], -1)
         return current
 
-    def _count(self, known: Rows, sign: int) -> None:
+    def count(self, known: Rows, sign: int) -> None:
+        """Add answers to the tally of resources and fates (``sign`` 1), or take them away (-1)."""
         pairs = Counter(zip(known["resource"].tolist(), known["fate"].tolist(), strict=True))
         self.connection.executemany(
             "INSERT INTO tally VALUES (?, ?, ?) "
@@ -196,11 +210,11 @@ class Journal:
         return True
 
     def _check_room(self, coming_bytes: int) -> None:
-        limit = self._options.max_disk_bytes
+        limit = self.options.max_disk_bytes
         if limit is not None and self.size_bytes() + coming_bytes > limit:
             raise LandingFull(
                 str(self.path),
-                f"would grow beyond max_disk = {self._options.max_disk}",
+                f"would grow beyond max_disk = {self.options.max_disk}",
                 "raise max_disk, or make room with `fetchcast purge`; what landed is safe",
             )
 
@@ -208,6 +222,18 @@ class Journal:
         """The journal's size once its log is folded in."""
         (pages,) = self._one("PRAGMA page_count")
         return int(pages) * int(self._page_bytes)
+
+    def give_back(self) -> None:
+        """Return free pages to the disk and fold the write-ahead log in."""
+        with told(self.path):
+            self.connection.execute("PRAGMA incremental_vacuum").fetchall()
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def look_again(self) -> None:
+        """Rebuild the index, after answers were erased."""
+        self.index.clear()
+        with told(self.path):
+            load_index(self.connection, self.index)
 
     # -- notes, to be called inside a transaction
 
@@ -274,36 +300,33 @@ def _portions(outcomes: Sequence[Outcome]) -> Iterator[Sequence[Outcome]]:
 
 def load_index(connection: sqlite3.Connection, index: KeyIndex, after_seq: int = 0) -> None:
     """Fill ``index`` with the current answers of the segments behind ``after_seq``."""
-    keys, known = [], []
+    add = index.put if after_seq else index.add
+    blobs: list[bytes] = []
+    size = 0
     for (blob,) in connection.execute(
         "SELECT keys FROM segment WHERE first_seq > ? ORDER BY first_seq", (after_seq,)
     ):
-        some_keys, some_rows = from_blob(blob)
-        keys.append(some_keys)
-        known.append(some_rows)
-    if not keys:
-        return
-    all_keys, all_rows = np.concatenate(keys), np.concatenate(known)
-    _set_confirmed(connection, all_rows)
-    gone = np.fromiter(
-        (
-            seq
-            for (seq,) in connection.execute(
-                "SELECT seq FROM superseded WHERE seq > ?", (after_seq,)
-            )
-        ),
-        np.int64,
-    )
-    current = ~np.isin(all_rows["seq"], gone)
-    index.put(all_keys[current], all_rows[current])
+        blobs.append(blob)
+        size += len(blob)
+        if size >= LEVEL_KEYS * KEY_AND_ROW_BYTES:
+            add(*_current(connection, blobs))
+            blobs, size = [], 0
+    if blobs:
+        add(*_current(connection, blobs))
 
 
-def _set_confirmed(connection: sqlite3.Connection, known: Rows) -> None:
-    """A 304 makes an answer younger than its segment says."""
-    for seq, at in connection.execute("SELECT seq, at FROM confirmed ORDER BY seq"):
-        place = int(np.searchsorted(known["seq"], seq))
-        if place < len(known) and known["seq"][place] == seq:
-            known["finished"][place] = int(at)
+def _current(connection: sqlite3.Connection, blobs: Sequence[bytes]) -> tuple[Digests, Rows]:
+    """The keys of neighbouring segments, without answers that were replaced later on."""
+    parts = [from_blob(blob) for blob in blobs]
+    keys = np.concatenate([part for part, _ in parts])
+    known = np.concatenate([part for _, part in parts])
+    span = (int(known["seq"][0]), int(known["seq"][-1]))
+    for seq, at in connection.execute("SELECT * FROM confirmed WHERE seq BETWEEN ? AND ?", span):
+        # A 304 makes an answer younger than its segment says.
+        known["finished"][known["seq"] == seq] = int(at)
+    replaced = connection.execute("SELECT seq FROM superseded WHERE seq BETWEEN ? AND ?", span)
+    current = ~np.isin(known["seq"], np.fromiter((seq for (seq,) in replaced), np.int64))
+    return keys[current], known[current]
 
 
 @contextmanager

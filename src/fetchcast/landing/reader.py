@@ -14,10 +14,11 @@ import numpy as np
 
 from fetchcast.errors import LandingDamaged
 from fetchcast.events import RunEnd
-from fetchcast.landing.index import FATES, KeyIndex, digests
+from fetchcast.landing.index import FATES, KEY_AND_ROW_BYTES, KeyIndex, digests
 from fetchcast.landing.journal import load_index
 from fetchcast.landing.runs import Logged, Memory, Run
 from fetchcast.landing.schema import JOURNAL, open_for_reading, told
+from fetchcast.landing.sealing import sealed_bodies
 from fetchcast.landing.segment import Entry, Unpacker, landed, validators
 from fetchcast.records import Fate, Landed
 
@@ -70,6 +71,15 @@ class Reader:
             if resource in (None, name):
                 found[Fate(fate)] += answers
         return found
+
+    def bodies_dropped(self) -> int:
+        """How many kept calls have no body any more (see ``keep``): they cannot be shaped again."""
+        found = self._row(
+            "SELECT coalesce(sum(length(keys)), 0) FROM segment WHERE bodies IS NULL "
+            "AND NOT EXISTS (SELECT 1 FROM sealed "
+            "WHERE segment.first_seq BETWEEN sealed.first_seq AND sealed.last_seq)"
+        )
+        return int(found[0]) // KEY_AND_ROW_BYTES
 
     # -- by key
 
@@ -225,14 +235,24 @@ class Reader:
 
     def _of_segment(self, first_seq: int, seqs: Collection[int]) -> Iterator[Landed]:
         row = self._row("SELECT entries, bodies FROM segment WHERE first_seq = ?", (first_seq,))
-        if row is None or row[1] is None:
-            return
+        if row is None:
+            return  # It was erased a moment ago.
         with self._whole(first_seq):
             entries = self._unpacker.entries(row[0])
-            bodies = list(self._unpacker.bodies(row[1], entries))
-        for entry, body in zip(entries, bodies, strict=True):
+            if row[1] is not None:
+                bodies = list(self._unpacker.bodies(row[1], entries))
+                pairs = list(zip(entries, bodies, strict=True))
+            else:
+                pairs = self._sealed(first_seq, entries)
+        for entry, body in pairs:
             if entry.seq in seqs:
                 yield landed(entry, body)
+
+    def _sealed(self, first_seq: int, entries: Sequence[Entry]) -> list[tuple[Entry, bytes]]:
+        """The entries whose bodies are in a sealed file; none if they were dropped."""
+        with told(self._path):
+            bodies = sealed_bodies(self._connection, self._path.parent, first_seq) or {}
+        return [(entry, bodies[entry.seq]) for entry in entries if entry.seq in bodies]
 
     @contextmanager
     def _whole(self, first_seq: int) -> Iterator[None]:

@@ -33,6 +33,8 @@ CREATE TABLE segment (
     bodies BLOB                    -- NULL once they are dropped or sealed
 ) STRICT;
 CREATE INDEX segment_failed ON segment (first_seq) WHERE failed > 0;
+CREATE TABLE sealed (first_seq INTEGER PRIMARY KEY, last_seq INTEGER NOT NULL, file TEXT NOT NULL)
+STRICT;
 CREATE TABLE superseded (seq INTEGER PRIMARY KEY, by INTEGER NOT NULL) STRICT;
 CREATE TABLE confirmed (seq INTEGER PRIMARY KEY, at REAL NOT NULL) STRICT;
 CREATE TABLE tally (

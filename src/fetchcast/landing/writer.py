@@ -30,6 +30,7 @@ from fetchcast.landing.journal import (
 from fetchcast.landing.lock import exclusive
 from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.reader import Reader, open_connection
+from fetchcast.landing.retention import drop_bodies
 from fetchcast.landing.runs import Memory, RunInfo
 from fetchcast.records import Fate, Outcome
 
@@ -162,6 +163,20 @@ class Writer:
         self._hand_over(_Errand(work, done))
         self._now.set()
         return await done
+
+    async def retain(self, loaded_seq: int) -> int:
+        """Drop the bodies that ``keep`` does not keep, of what is loaded up to ``loaded_seq``.
+
+        Returns:
+            How many batches lost their bodies; keys, headers and parameters stay.
+        """
+        kept_s = self._journal.options.kept_s
+        if kept_s is None:
+            return 0
+        before = self._clock.now() - kept_s
+        return await self.errand(
+            lambda journal: drop_bodies(journal, loaded_seq=loaded_seq, before=before)
+        )
 
     def hear(self, event: Event) -> None:
         """Keep stages and notices in the log; subscribed by `open_writer`."""
