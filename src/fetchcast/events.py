@@ -114,7 +114,9 @@ class Notice:
     text: str
 
 
-Event: TypeAlias = StageStarted | StageEnded | Sent | Refused | Retried | Ended | Committed | Notice
+Event: TypeAlias = (
+    StageStarted | StageEnded | Sent | Refused | Retried | Ended | Committed | Passed | Notice
+)
 Subscriber: TypeAlias = Callable[[Event], None]
 
 
@@ -164,16 +166,21 @@ class Counters:
                 self.in_flight -= 1
             case Ended(outcome=outcome):
                 self.ended[outcome.fate] += 1
-                if outcome.fate is not Fate.SKIPPED:
-                    self.in_flight -= 1
+                self.in_flight -= outcome.fate is not Fate.SKIPPED
+            case _:
+                self._update_rest(event)
+
+    def _update_rest(self, event: Event) -> None:
+        """What does not happen once a call."""
+        match event:
             case Committed(count=count, size_bytes=size):
                 self.committed += count
                 self.body_bytes += size
+            case Passed(count=count):
+                self.passed += count
             case StageStarted(stage=stage, total=total):
                 self.stage = stage
                 if stage is Stage.EXTRACT and total is not None:
                     self.planned = total
-            case Passed(count=count):
-                self.passed += count
-            case StageEnded() | Notice():
+            case _:
                 pass

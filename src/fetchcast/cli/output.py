@@ -218,6 +218,43 @@ def _failures(report: RunReport) -> list[str]:
     return lines
 
 
+_DOT, _RING = "●", "○"
+
+
 def answer_text(answered: Answered) -> str:
-    """The answer to a question, as a person reads it."""
-    return str(answered)
+    """The answer to a question, as a person reads it in a terminal."""
+    choices = [answered.choice, *answered.alternatives]
+    rows = [
+        [
+            choice.label,
+            choice.scheduled.clock if choice.scheduled else "",
+            choice.expected.clock or f"{choice.expected.value:.1f} {answered.unit}".strip(),
+            _dots(choice.probability),
+            _percent(choice.probability),
+        ]
+        for choice in sorted(choices, key=lambda choice: -choice.probability)
+    ]
+    lines = [
+        f"{answered.headline}  {answered.date:%A %-d %B %Y}",
+        "",
+        f"  {_percent(answered.choice.probability)}  {answered.sentence}",
+        f"  {answered.detail}",
+    ]
+    if answered.alternatives:
+        head = ["choice", "timetable", "expected", "20 equally likely days", ""]
+        lines += ["", *(f"  {line}" for line in table(head, rows).splitlines())]
+    said = [answered.history.sentence, answered.reliability.sentence]
+    lines += ["", *(f"  {text}" for text in (*said, answered.why) if text)]
+    return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    """Never "100 %" or "0 %" of something that is not certain."""
+    if 0 < share < 1:
+        share = min(0.99, max(0.01, share))
+    return f"{100 * share:.0f} %"
+
+
+def _dots(probability: float) -> str:
+    sure = round(20 * probability)
+    return _DOT * sure + _RING * (20 - sure)

@@ -1,0 +1,240 @@
+"""The main job through the front door: the command line against the sandbox, as a user runs it."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from fetchcast.sandbox import Sandbox, SandboxOptions, running_sandbox
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+TRAINS = """
+name = "trains"
+[api]
+base_url = "set by --base-url"
+[resource.trains]
+path = "trains/{date}/{train}"
+params = { date = { from = "2021-03-23", to = "2021-07-30" }, train = [27] }
+[table.stops]
+from = "trains"
+rows = "[*].timeTableRows[*]"
+carry = { departure_date = "^.departureDate", train_number = "^.trainNumber" }
+""".replace("set by --base-url", "http://127.0.0.1:9/")
+
+
+def fetchcast(
+    *arguments: object, folder: Path, check: bool = False
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "fetchcast", *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=check,
+        timeout=90,
+    )
+
+
+def rows(database: Path, sql: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(database), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    path = tmp_path / "trains.toml"
+    path.write_text(TRAINS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with running_sandbox(SandboxOptions(latency_ms=5)) as running:
+        yield running
+
+
+def served(sandbox: Sandbox) -> int:
+    return int(sandbox.stats()["rows_served"])
+
+
+def test_plan_run_status_and_a_rerun_that_asks_nothing(pipeline: Path, sandbox: Sandbox) -> None:
+    base = ["--base-url", sandbox.rail_url]
+    before = served(sandbox)
+
+    planned = fetchcast("plan", *base, pipeline, folder=pipeline.parent, check=True)
+    assert "trains: 130 calls planned" in planned.stdout
+    assert f"{sandbox.rail_url}/trains/2021-03-23/27" in planned.stdout
+    assert served(sandbox) == before, "a plan sends nothing"
+
+    ran = fetchcast("run", *base, pipeline, folder=pipeline.parent)
+    assert ran.returncode == 0, ran.stderr
+    database = pipeline.parent / "trains.duckdb"
+    assert rows(database, "select count(*) from stops") == [(served(sandbox) - before,)]
+    assert rows(database, "select distinct train_number, typeof(scheduled_time) from stops") == [
+        (27, "TIMESTAMP WITH TIME ZONE")
+    ]
+
+    again = fetchcast("run", *base, pipeline, folder=pipeline.parent)
+    assert again.returncode == 0
+    assert rows(database, "select count(*) from stops") == [(served(sandbox) - before,)]
+
+    status = fetchcast("status", "--json", pipeline, folder=pipeline.parent, check=True)
+    found = json.loads(status.stdout)
+    assert sum(found["calls"]["trains"].values()) == 130
+    assert [run["exit_status"] for run in found["runs"]] == [0, 0]
+
+
+def test_ten_at_a_time_and_failures_lose_nothing(tmp_path: Path) -> None:
+    """A hostile sandbox: both examples still end complete, no company and no day missing."""
+    for name in ("train-27", "companies"):
+        shutil.copytree(EXAMPLES / name, tmp_path / name)
+    options = SandboxOptions(latency_ms=5, concurrency=10, fail_share=0.05)
+    with running_sandbox(options) as sandbox:
+        for file, url in (
+            ("train-27/pipeline.toml", sandbox.rail_url),
+            ("companies/v1.toml", sandbox.prh_v1_url),
+            ("companies/v3.toml", sandbox.prh_v3_url),
+        ):
+            ran = fetchcast("run", "--base-url", url, tmp_path / file, folder=tmp_path)
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+        stops = rows(tmp_path / "train-27/train-27.duckdb", "select count(*) from stops")
+        assert stops == [(served(sandbox),)]
+    asked = list(csv.DictReader((tmp_path / "companies/companies.csv").open(encoding="utf-8")))
+    for results in ("results.csv", "results-v3.csv"):
+        got = list(csv.DictReader((tmp_path / "companies" / results).open(encoding="utf-8")))
+        assert [row["number"] for row in got] == [row["number"] for row in asked]
+        assert {row["_fate"] for row in got} == {"landed", "empty", "skipped"}
+
+
+def test_kill_nine_in_the_middle_costs_nothing(pipeline: Path) -> None:
+    """Killed again and again: no landed day is asked for twice, the table has no doubles."""
+    with running_sandbox(SandboxOptions(latency_ms=60, concurrency=6)) as sandbox:
+        command = [sys.executable, "-m", "fetchcast", "run", "--base-url", sandbox.rail_url]
+        landed_before: list[int] = []
+        for pause in (0.9, 1.1, 1.3):
+            run = subprocess.Popen(
+                [*command, str(pipeline)], cwd=pipeline.parent, stderr=subprocess.PIPE
+            )
+            time.sleep(pause)
+            run.send_signal(signal.SIGKILL)
+            run.communicate()
+            status = fetchcast("status", "--json", pipeline, folder=pipeline.parent, check=True)
+            landed_before.append(sum(json.loads(status.stdout)["calls"].get("trains", {}).values()))
+        ran = fetchcast("run", "--base-url", sandbox.rail_url, pipeline, folder=pipeline.parent)
+        assert ran.returncode == 0, ran.stderr
+        paths = sandbox.stats()["paths"]
+        accepted = {path: tally["outcomes"].get("200", 0) for path, tally in paths.items()}
+
+    assert 0 < landed_before[-1] < 130, "the kills came in the middle"
+    assert len(accepted) == 130
+    # What was on the wire or not yet on the disk at a kill may be asked again, nothing else.
+    repeated = sum(count - 1 for count in accepted.values())
+    assert repeated <= 3 * 25
+    database = pipeline.parent / "trains.duckdb"
+    ((keys, calls),) = rows(
+        database, "select count(distinct (_request_key, _row)), count(*) from stops"
+    )
+    assert keys == calls
+    assert rows(database, "select count(distinct departure_date) > 100 from stops") == [(True,)]
+
+
+def test_a_second_run_at_once_is_told_who_runs(pipeline: Path) -> None:
+    with running_sandbox(SandboxOptions(latency_ms=300, concurrency=4)) as sandbox:
+        command = ["run", "--base-url", sandbox.rail_url, str(pipeline)]
+        first = subprocess.Popen(
+            [sys.executable, "-m", "fetchcast", *command],
+            cwd=pipeline.parent,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            lock_wait = time.monotonic() + 20
+            while not (pipeline.parent / ".fetchcast/trains/landing.sqlite").exists():
+                assert time.monotonic() < lock_wait
+                time.sleep(0.05)
+            time.sleep(0.2)
+            second = fetchcast(*command, folder=pipeline.parent)
+            assert second.returncode == 5
+            assert str(first.pid) in second.stderr
+            assert "hint:" in second.stderr
+        finally:
+            first.kill()
+            first.wait()
+
+
+def test_ctrl_c_ends_soon_and_keeps_what_arrived(pipeline: Path) -> None:
+    with running_sandbox(SandboxOptions(latency_ms=100, concurrency=5)) as sandbox:
+        run = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "fetchcast",
+                "run",
+                "--base-url",
+                sandbox.rail_url,
+                str(pipeline),
+            ],
+            cwd=pipeline.parent,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(1.8)
+        begun = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=10)
+        took = time.monotonic() - begun
+    assert run.returncode == 130, said
+    assert took < 2.0
+    assert "what had landed is safe" in said
+    status = fetchcast("status", "--json", pipeline, folder=pipeline.parent, check=True)
+    found = json.loads(status.stdout)
+    assert found["calls"]["trains"]["landed"] > 0
+    assert found["runs"][0]["state"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        (("http://127.0.0.1:9/", "http://127.0.0.1:9/"), 3, "nobody answers there"),
+        (("[table.stops]", "[tabel.stops]"), 2, "unknown key tabel: did you mean 'table'?"),
+        (('"trains/{date}/{train}"', "7"), 2, "resource.trains.path = 7: expected `str`"),
+        (("[api]", "[api"), 2, "is not a TOML file"),
+        (("train = [27]", 'train = { csv = "no.csv", column = "id" }'), 2, "there is no such file"),
+        (("train = [27]", 'train = { csv = "empty.csv", column = "id" }'), 2, "is empty"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_an_exit_status(
+    pipeline: Path, change: tuple[str, str], status: int, message: str
+) -> None:
+    (pipeline.parent / "empty.csv").touch()
+    pipeline.write_text(TRAINS.replace(*change))
+    ran = fetchcast("run", pipeline, folder=pipeline.parent)
+    assert ran.returncode == status, ran.stderr
+    assert message in ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_init_writes_a_file_that_runs(tmp_path: Path, sandbox: Sandbox) -> None:
+    url = f"{sandbox.rail_url}/trains/2020-01-15/27"
+    made = fetchcast("init", url, folder=tmp_path)
+    assert made.returncode == 0, made.stderr
+    text = (tmp_path / "pipeline.toml").read_text()
+    assert len(text.splitlines()) <= 25
+    assert 'rows = "[*].timeTableRows[*]"' in text
+    ran = fetchcast("run", folder=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    again = fetchcast("init", url, folder=tmp_path)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
