@@ -45,6 +45,8 @@ class _Slow:
     leaves: int
     body: bytes = b"null"
     """What is left of it, as JSON that decodes."""
+    left: int = 0
+    """How many values that is."""
     rejects: list[Reject] = field(default_factory=list)
     dropped: int = 0
 
@@ -56,6 +58,7 @@ class Block:
         self._model, self._answers = model, answers
         self._slow: dict[int, _Slow] = {}
         self._decoded: list[Any] = []
+        self._members = 0
 
     def shape(self) -> Shape:
         """Decode, judge what deviates, flatten, and close the books."""
@@ -91,12 +94,14 @@ class Block:
                 doubtful.add(place)
         self._give_up(doubtful)
         self._decoded = decoded
-        return doubtful if slow else doubtful | self._with_nul()
+        return doubtful | self._with_nul()
 
     def _with_nul(self) -> set[int]:
         # JSON may hold the NUL character in a text, PostgreSQL may not.
         return {
-            place for place, answer in enumerate(self._answers) if _NO_TEXT_HOLDS in answer.body
+            place
+            for place, answer in enumerate(self._answers)
+            if _NO_TEXT_HOLDS in answer.body and place not in self._slow
         }
 
     def _give_up(self, doubtful: set[int]) -> None:
@@ -122,7 +127,7 @@ class Block:
         judge = Judge(self._model.options.contract)
         try:
             kept = judge.clean(self._model.form, slow.document)
-            slow.body = encode_exactly(kept)
+            slow.body, slow.left = encode_exactly(kept), count_leaves(kept)
             slow.rejects, slow.dropped = judge.rejects, judge.dropped
         except BodyRefused as refused:
             path, reason = refused.args
@@ -145,7 +150,8 @@ class Block:
     def _uncounted(self, tally: Tally) -> set[int]:
         """The bodies in which a key comes twice: their bytes hold more than was decoded."""
         found = tally.in_columns + tally.dropped - tally.elements
-        if found == count_members(self._bodies()):
+        self._members = count_members(self._bodies())
+        if found == self._members:
             return set()
         doubled = {
             place
@@ -158,8 +164,7 @@ class Block:
 
     def _unbalanced(self, tally: Tally) -> None:
         found = tally.in_columns + tally.dropped - tally.elements
-        members = count_members(self._bodies())
-        Accounting(self._model.table, leaves_in=members, in_columns=found).check()
+        Accounting(self._model.table, leaves_in=self._members, in_columns=found).check()
 
     def _bodies(self) -> list[bytes]:
         slow = self._slow
@@ -175,11 +180,10 @@ class Block:
             for place in sorted(self._slow)
             for reject in self._slow[place].rejects
         ]
-        fast = [a.body for place, a in enumerate(self._answers) if place not in self._slow]
         books = Accounting(
             self._model.table,
             bodies=len(self._answers),
-            leaves_in=count_members(fast) + tally.elements + sum(one.leaves for one in slow),
+            leaves_in=self._members + tally.elements + sum(one.leaves - one.left for one in slow),
             in_columns=tally.in_columns,
             in_rejects=sum(reject.leaves for _, reject in rejects),
             dropped_by_rule=tally.dropped + sum(one.dropped for one in slow),

@@ -129,8 +129,9 @@ class Flattener:
         self.tally.dropped += taken - min(kept, taken)
 
     def _drop(self, form: Form, values: Values) -> None:
-        for attr in form.dropped:
-            self.tally.dropped += self._count(_get(attr, values))
+        for attr, raw in form.dropped:
+            gone = _get(attr, values)
+            self.tally.dropped += self._count(gone) if raw else len(gone) - gone.count(None)
 
     def _emit(
         self, form: Form, values: Values, rows: Ints | None, sheet: Sheet, *, alone: bool = False

@@ -48,8 +48,8 @@ class Form:
     """Key of the object -> the same forms."""
     closed: bool = False
     """Chosen by a path: keys that were not chosen are dropped, not missed."""
-    dropped: list[str] = field(default_factory=list)
-    """Attributes of the struct that a rule drops; each is raw."""
+    dropped: list[tuple[str, bool]] = field(default_factory=list)
+    """Attributes of the struct that a rule drops, and whether they are raw."""
     child: Child | None = None
     json_column: str | None = None
     """The column for arrays under ``nested = "json"``."""
@@ -84,8 +84,13 @@ class Compiler:
         if pick.everything:
             return self._open(node, pick, table, path, wish)
         if not pick.wants:
-            return Form(node, type=Raw, raw=True)
+            return self._dropped(node)
         return self._picked(node, pick, table, path, wish)
+
+    def _dropped(self, node: Node) -> Form:
+        # Single values are cheaper to count decoded; anything else only as raw bytes.
+        kind = Raw if node.kinds & Kind.OPAQUE else _union([str, int, float, bool])
+        return Form(node, type=kind, raw=True)
 
     # Picked places: only this kind of value can be there, whatever else was seen.
 
@@ -109,7 +114,7 @@ class Compiler:
             inner = self._form(node.fields.get(key, Node()), below, table, _under(path, key), "")
             members.append((attr, key, inner.type))
             if not below.wants:
-                form.dropped.append(attr)
+                form.dropped.append((attr, inner.type is Raw))
                 continue
             form.fields.append((attr, inner))
             form.keys[key] = inner

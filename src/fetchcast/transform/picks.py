@@ -145,10 +145,15 @@ def _learn_keys(node: Node, value: dict[str, Any], pick: Pick) -> bool:
         wanted = pick.keys.get(key)
         if wanted is not None:
             grew |= learn(node.field(key), item, wanted)
-        elif key not in node.fields and len(node.fields) < _MAX_KNOWN:
-            node.field(key)
-            grew = True
+        elif key in node.fields or len(node.fields) < _MAX_KNOWN:
+            grew |= _learn_dropped(node, key, item)
     return grew
+
+
+def _learn_dropped(node: Node, key: str, item: Any) -> bool:
+    """Know that the key is there, and whether more than single values come with it."""
+    new = key not in node.fields
+    return node.field(key).add(Kind.OPAQUE if isinstance(item, (dict, list)) else Kind(0)) or new
 
 
 def _learn_elements(node: Node, value: list[Any], pick: Pick) -> bool:
