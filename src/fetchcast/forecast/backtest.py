@@ -7,17 +7,30 @@ look ahead even by mistake.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from fetchcast.forecast.combine import predict_all
-from fetchcast.forecast.metrics import scales
-from fetchcast.forecast.models import Forecaster, Past, Prediction
+from fetchcast.forecast.calibrate import Factors, calibrated, distances, factors
+from fetchcast.forecast.combine import (
+    COMBINED,
+    Said,
+    average,
+    blend,
+    bounded,
+    first_weights,
+    learnt_weights,
+    restlessness,
+)
+from fetchcast.forecast.members import Members
+from fetchcast.forecast.metrics import pinball, scales
+from fetchcast.forecast.models import NINE, Past, Prediction
 from fetchcast.forecast.panel import Panel
 from fetchcast.forecast.periods import Bools, Floats, Ints
 
 _ENOUGH = 5
+_POINTS = 20
+_ENOUGH_POINTS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +48,11 @@ class Trial:
     """Mean absolute seasonal change up to the cutoff, shape ``(series,)``."""
     scale_squared: Floats
     said: Mapping[str, Prediction]
+    """By model; the combined one first."""
+    family_loss: Mapping[str, Floats]
+    """The loss of each family's average, same shape as ``actual``."""
+    distance: Floats
+    """From `fetchcast.forecast.calibrate.distances`, before calibration."""
 
 
 def origins(panel: Panel, horizon: int, count: int, least: int) -> tuple[list[int], int]:
@@ -85,31 +103,108 @@ def past_of(panel: Panel, targets: Ints, half_life: float, *, until: int | None 
     )
 
 
-def trial(
-    panel: Panel,
-    cutoff: int,
-    reach: int,
-    models: Sequence[Forecaster],
-    levels: Floats,
-    half_life: float,
-    least: int,
-) -> Trial:
-    """Stand at ``cutoff``, ask every model for the next ``reach`` periods, and look what came."""
-    targets = np.arange(cutoff + 1, cutoff + reach + 1, dtype=np.int64)
-    rows = np.broadcast_to(targets, (len(panel.ids), reach))
-    past = past_of(panel, rows, half_life, until=cutoff)
-    actual, judged = _came(panel, targets)
-    enough = np.count_nonzero(~np.isnan(past.values), axis=1) >= least
-    scale, scale_squared = scales(past.values, past.periods, past.season)
-    return Trial(
-        cutoff=cutoff,
-        targets=targets,
-        actual=actual,
-        judged=judged & enough[:, None],
-        scale=scale,
-        scale_squared=scale_squared,
-        said=predict_all(past, models, levels),
-    )
+@dataclass(slots=True)
+class Rehearsal:
+    """Cutoff after cutoff, each with the weights and widths that were known by then."""
+
+    panel: Panel
+    members: Members
+    levels: Floats
+    half_life: float
+    least: int
+    """Observations a series must have before a cutoff to be judged."""
+    trials: list[Trial] = field(default_factory=list)
+
+    def run(self, cutoff: int, reach: int) -> Trial:
+        """Stand at ``cutoff``, forecast the next ``reach`` periods, and look what came."""
+        targets = np.arange(cutoff + 1, cutoff + reach + 1, dtype=np.int64)
+        rows = np.broadcast_to(targets, (len(self.panel.ids), reach))
+        past = past_of(self.panel, rows, self.half_life, until=cutoff)
+        actual, judged = _came(self.panel, targets)
+        enough = np.count_nonzero(~np.isnan(past.values), axis=1) >= self.least
+        scale, scale_squared = scales(past.values, past.periods, past.season)
+        said = self.members.said(past, self.levels)
+        plain, final = self.conclude(past, said, cutoff)
+        nine = self._nine(plain)
+        y = np.where(judged, actual, 0.0)
+        found = Trial(
+            cutoff=cutoff,
+            targets=targets,
+            actual=actual,
+            judged=judged & enough[:, None],
+            scale=scale,
+            scale_squared=scale_squared,
+            said=_flat(final, said, self.members.beside(past, self.levels)),
+            family_loss={
+                name: pinball(y, self._nine(average(models)), NINE) for name, models in said.items()
+            },
+            distance=distances(y, nine),
+        )
+        self.trials.append(found)
+        return found
+
+    def conclude(self, past: Past, said: Said, cutoff: int | None) -> tuple[Prediction, Prediction]:
+        """The families in one, as they are and calibrated, by what is known at ``cutoff``."""
+        plain = blend(said, self.weights(past, list(said), cutoff))
+        widths = self.factors(past.targets.shape[1], cutoff)
+        final = calibrated(plain, widths, self.levels)
+        return plain, bounded(final, self.members.least, self.members.most)
+
+    def weights(self, past: Past, families: Sequence[str], cutoff: int | None) -> dict[str, Floats]:
+        """The share of each family by what is known at ``cutoff`` (None: by everything)."""
+        first = first_weights(families, restlessness(past))
+        if len(families) == 1:
+            return first
+        sums = {name: np.zeros(len(past.values)) for name in families}
+        count, origins = np.zeros(len(past.values)), np.zeros(len(past.values))
+        for seen in self.trials:
+            known = _known(seen, cutoff) & (seen.scale > 0)[:, None]
+            for loss in seen.family_loss.values():
+                known = known & ~np.isnan(loss)
+            scale = np.where(seen.scale > 0, seen.scale, 1.0)[:, None]
+            for name, loss in seen.family_loss.items():
+                sums[name] += np.where(known, loss / scale, 0.0).sum(axis=1)
+            count += known.sum(axis=1)
+            origins += known.mean(axis=1)
+        if count.sum() < _POINTS:
+            return first
+        with np.errstate(invalid="ignore", divide="ignore"):
+            losses = {
+                name: total / np.where(count > 0, count, np.nan) for name, total in sums.items()
+            }
+        return learnt_weights(losses, origins)
+
+    def factors(self, reach: int, cutoff: int | None) -> Factors:
+        """How much wider intervals must be, by what is known at ``cutoff``."""
+        found: list[tuple[Floats, Ints, Ints]] = []
+        for seen in self.trials:
+            row, step = np.nonzero(_known(seen, cutoff) & ~np.isnan(seen.distance[..., 0]))
+            found.append((seen.distance[row, step], step + 1, seen.targets[step]))
+        points = sum(len(each[0]) for each in found)
+        if points < _POINTS:
+            return Factors.none(reach)
+        # A quantile of 50,000 numbers is as good as one of millions.
+        every = max(1, points // _ENOUGH_POINTS)
+        distance, steps, targets = (
+            np.concatenate([part[k][::every] for part in found]) for k in range(3)
+        )
+        return factors(distance, steps, targets, reach)
+
+    def _nine(self, said: Prediction) -> Floats:
+        at = np.searchsorted(self.levels, NINE - 1e-9)
+        return np.asarray(said.quantiles[..., at], np.float64)
+
+
+def _known(seen: Trial, cutoff: int | None) -> Bools:
+    """Which outcomes of an earlier trial had come by ``cutoff``."""
+    if cutoff is None:
+        return seen.judged
+    return seen.judged & (seen.targets <= cutoff)
+
+
+def _flat(final: Prediction, said: Said, beside: Mapping[str, Prediction]) -> dict[str, Prediction]:
+    models = {name: each for family in said.values() for name, each in family.items()}
+    return {COMBINED: final, **models, **beside}
 
 
 def _came(panel: Panel, targets: Ints) -> tuple[Floats, Bools]:

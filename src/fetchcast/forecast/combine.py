@@ -1,39 +1,88 @@
-"""Several models become one: their quantiles are averaged, level by level."""
+"""Several models become one: quantiles are averaged, level by level, in families.
+
+Within a family every model weighs the same. Between families the weight is equal too, unless the
+pooled backtest says clearly that one is worse; a choice per series by a few cutoffs loses more
+than it wins, so what a single series says is drawn towards what all of them say.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
-from fetchcast.forecast.models import Forecaster, Past, Prediction
+from fetchcast.forecast.models import Past, Prediction
 from fetchcast.forecast.periods import Floats
 
 COMBINED = "combined"
 """The name of the average in the tables."""
 
+EMPIRICAL = "empirical"
+STATISTICAL = "statistical"
+OWN = "own"
 
-def predict_all(past: Past, models: Sequence[Forecaster], levels: Floats) -> dict[str, Prediction]:
-    """What each of ``models`` says, by name."""
-    return {model.name: model.predict(past, levels) for model in models}
+Said: TypeAlias = Mapping[str, Mapping[str, Prediction]]
+"""What each family's models say: by family, by model."""
+
+Weights: TypeAlias = Mapping[str, Floats]
+"""The share of each family, shape ``(series,)``; they need not add up to 1."""
+
+_CLEARLY = 0.075
+_HARDLY = 0.025
+_PRIOR_ORIGINS = 6.0
+_LEVEL_BELOW = 0.8
+_LEVEL_ABOVE = 1.2
 
 
-def combined(said: Mapping[str, Prediction], weights: Mapping[str, float]) -> Prediction:
-    """The weighted average of quantiles; averages of ascending rows ascend, so none cross.
+def average(said: Mapping[str, Prediction]) -> Prediction:
+    """The equal average of models; averages of ascending rows ascend, so no quantiles cross.
 
     A model with nothing to say about a series (NaN) leaves its share to the others.
     """
-    quantiles, mean = np.zeros(()), np.zeros(())
-    total = np.zeros(())
-    for name, weight in weights.items():
-        said_by = said[name]
-        share = np.where(np.isnan(said_by.mean), 0.0, weight)
-        total = total + share
-        mean = mean + share * np.where(share > 0, said_by.mean, 0.0)
-        wide = share[..., None]
-        quantiles = quantiles + wide * np.where(wide > 0, said_by.quantiles, 0.0)
+    return weighted([(each, np.ones(len(each.mean))) for each in said.values()])
+
+
+def weighted(parts: list[tuple[Prediction, Floats]]) -> Prediction:
+    """The average of forecasts with a weight for each series; NaN where nobody says anything."""
+    if len(parts) == 1:
+        return parts[0][0]
+    quantiles = np.zeros_like(parts[0][0].quantiles)
+    mean, total = np.zeros_like(parts[0][0].mean), np.zeros_like(parts[0][0].mean)
+    for said, weight in parts:
+        share = np.where(np.isnan(said.mean), 0.0, weight[:, None])
+        use = share > 0
+        total += share
+        mean += np.where(use, share * said.mean, 0.0)
+        quantiles += np.where(use[..., None], share[..., None] * said.quantiles, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return Prediction(quantiles=quantiles / total[..., None], mean=mean / total)
+
+
+def blend(said: Said, weights: Weights) -> Prediction:
+    """All families in one; a family alone in saying something about a series has it all."""
+    families = {name: average(models) for name, models in said.items()}
+    parts = [(each, weights[name]) for name, each in families.items()]
+    mixed = weighted(parts)
+    if len(parts) == 1 or not np.isnan(mixed.mean).any():
+        return mixed
+    # Where the family with the weight is silent, whoever speaks is heard.
+    heard = weighted([(each, np.ones(len(each.mean))) for each in families.values()])
+    gap = np.isnan(mixed.mean)
+    return Prediction(
+        quantiles=np.where(gap[..., None], heard.quantiles, mixed.quantiles),
+        mean=np.where(gap, heard.mean, mixed.mean),
+    )
+
+
+def model_weights(said: Said, weights: Weights) -> dict[str, Floats]:
+    """Each model's share of the average by series; they add up to 1."""
+    total = np.sum([weights[name] for name in said], axis=0)
+    return {
+        model: weights[name] / total / len(models)
+        for name, models in said.items()
+        for model in models
+    }
 
 
 def bounded(said: Prediction, least: float | None, most: float | None) -> Prediction:
@@ -43,3 +92,77 @@ def bounded(said: Prediction, least: float | None, most: float | None) -> Predic
     return Prediction(
         quantiles=np.clip(said.quantiles, least, most), mean=np.clip(said.mean, least, most)
     )
+
+
+def restlessness(past: Past) -> Floats:
+    """How far a series moves in one cycle, against how far it strays from its median.
+
+    About 1.4 for independent values, which have no level to find; well below 1 for a trend, a
+    random walk or a strong season.
+
+    Returns:
+        Shape ``(series,)``; 1 where there is nothing to compare.
+    """
+    before = np.searchsorted(past.periods, past.periods - past.season)
+    there = past.periods[np.minimum(before, past.periods.size - 1)] == past.periods - past.season
+    change = np.abs(past.values[:, there] - past.values[:, before[there]])
+    known = ~np.isnan(change)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        moved = np.where(known, change, 0).sum(axis=1) / known.sum(axis=1)
+        seen = ~np.isnan(past.values)
+        middle = _median(past.values, seen)
+        strayed = np.where(seen, np.abs(past.values - middle[:, None]), 0).sum(axis=1)
+        ratio = moved * seen.sum(axis=1) / strayed
+    return np.where(np.isfinite(ratio), ratio, 1.0)
+
+
+def _median(values: Floats, seen: np.ndarray) -> Floats:
+    ascending = np.sort(values, axis=1)  # NaN goes last.
+    count = np.maximum(seen.sum(axis=1), 1)
+    rows = np.arange(len(values))
+    low, high = ascending[rows, (count - 1) // 2], ascending[rows, count // 2]
+    return np.asarray((low + high) / 2, np.float64)
+
+
+def first_weights(families: Sequence[str], restless: Floats) -> dict[str, Floats]:
+    """The shares before any backtest: who has no level to find is left to the empirical family."""
+    ones = np.ones(restless.size)
+    weights = dict.fromkeys(families, ones)
+    if EMPIRICAL in families and len(families) > 1:
+        typical = float(np.median(restless))
+        if typical < _LEVEL_BELOW:
+            weights[EMPIRICAL] = ones * 0
+        elif typical > _LEVEL_ABOVE:
+            weights |= {name: ones * 0 for name in families if name != EMPIRICAL}
+    return weights
+
+
+def learnt_weights(losses: Mapping[str, Floats], origins: Floats) -> dict[str, Floats]:
+    """The shares after a backtest: equal, but for families that are clearly worse.
+
+    Args:
+        losses: Each family's mean loss by series, shape ``(series,)``, in units of the series'
+            own naive error so that they can be pooled; NaN where it said nothing.
+        origins: How many cutoffs stand behind each, shape ``(series,)``.
+
+    Returns:
+        For each family 1 up to a loss 2.5 % above the best family's, 0 from 7.5 % on.
+    """
+    names = list(losses)
+    logs = np.log(np.maximum(np.stack([losses[name] for name in names]), 1e-12))
+    with np.errstate(invalid="ignore"):
+        pooled = np.log(np.maximum(np.array([_mean(losses[name], logs) for name in names]), 1e-12))
+    trust = origins / (origins + _PRIOR_ORIGINS)
+    known = ~np.isnan(logs).any(axis=0)
+    own = np.where(known, logs, pooled[:, None])
+    shift = np.where(known, trust, 0.0)
+    worse = (own - own.min(axis=0)) * shift + (pooled - pooled.min())[:, None] * (1 - shift)
+    worse -= worse.min(axis=0)
+    share = np.clip((_CLEARLY - worse) / (_CLEARLY - _HARDLY), 0, 1)
+    return {name: share[k] for k, name in enumerate(names)}
+
+
+def _mean(losses: Floats, logs: Floats) -> float:
+    """Over the series about which every family said something."""
+    fair = ~np.isnan(logs).any(axis=0)
+    return float(losses[fair].mean()) if fair.any() else 1.0

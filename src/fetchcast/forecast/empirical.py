@@ -63,8 +63,7 @@ class Weighted:
 
     def predict(self, past: Past, levels: Floats) -> Prediction:
         """One distribution for each place in the cycle, or one for all."""
-        order = np.argsort(past.values, axis=1)  # NaN goes last.
-        ascending = np.take_along_axis(past.values, order, axis=1)
+        order, ascending = past.order, past.ascending
         seen = ~np.isnan(ascending)
         places = np.arange(past.season) if self._seasonal else np.zeros(1, np.int64)
         wanted = np.unique(past.ahead) if self._seasonal else places
@@ -109,17 +108,16 @@ class SeasonalNaive:
 
     def predict(self, past: Past, levels: Floats) -> Prediction:
         """Normal intervals that widen with the number of cycles, as the textbooks have it."""
-        last, steps, spread = _cycle_ago(past)
+        last, spread = _cycle_ago(past), _spread(past)
         cycles = 1 + (np.arange(past.ahead.shape[1]) // past.season)
         normal = np.array([NormalDist().inv_cdf(level) for level in levels])
         width = spread[:, None] * np.sqrt(cycles)[None, :]
         quantiles = last[:, :, None] + width[:, :, None] * normal
-        del steps
         return Prediction(quantiles=quantiles, mean=last)
 
 
-def _cycle_ago(past: Past) -> tuple[Floats, Ints, Floats]:
-    """The newest value at each place ahead, its column, and the spread of the yearly changes."""
+def _cycle_ago(past: Past) -> Floats:
+    """The newest value at each place ahead."""
     seen: Bools = ~np.isnan(past.values)
     columns = np.arange(past.periods.size)
     newest = np.where(seen.any(axis=1), past.periods.size - 1 - np.argmax(seen[:, ::-1], axis=1), 0)
@@ -130,10 +128,11 @@ def _cycle_ago(past: Past) -> tuple[Floats, Ints, Floats]:
         latest[:, place] = here.max(axis=1, initial=-1)
     chosen = latest[rows[:, None], past.ahead]
     chosen = np.where(chosen < 0, newest[:, None], chosen)
-    return np.asarray(past.values[rows[:, None], chosen], np.float64), chosen, _spread(past)
+    return np.asarray(past.values[rows[:, None], chosen], np.float64)
 
 
 def _spread(past: Past) -> Floats:
+    """How much a value differs from the one of a cycle before, root mean square."""
     before = np.searchsorted(past.periods, past.periods - past.season)
     there = past.periods[np.minimum(before, past.periods.size - 1)] == past.periods - past.season
     change = past.values[:, there] - past.values[:, before[there]]
@@ -143,7 +142,8 @@ def _spread(past: Past) -> Floats:
     whole = np.nanstd(
         np.where(np.isnan(past.values).all(axis=1, keepdims=True), 0.0, past.values), axis=1
     )
-    return np.where(count > 0, np.sqrt(squares.sum(axis=1) / np.maximum(count, 1)), whole)
+    spread: Floats = np.where(count > 0, np.sqrt(squares.sum(axis=1) / np.maximum(count, 1)), whole)
+    return spread
 
 
 CLIMATOLOGY = Weighted("climatology", _all_history, seasonal=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +26,7 @@ _DAYS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Past:
     """What a model may see: everything up to the cutoff, nothing after it."""
 
@@ -43,6 +44,16 @@ class Past:
     """The place of each of ``targets`` in its cycle."""
     half_life: float
     """Periods after which an observation counts half, for models that forget."""
+
+    @cached_property
+    def order(self) -> Ints:
+        """Which columns hold the values of each series from small to large; NaN last."""
+        return np.argsort(self.values, axis=1)
+
+    @cached_property
+    def ascending(self) -> Floats:
+        """The values of each series from small to large; NaN last."""
+        return np.take_along_axis(self.values, self.order, axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,9 +89,9 @@ def _share(flags: Bools) -> Floats:
 
 
 def leaderboard(
-    ids: Sequence[str], tallies: Mapping[str, Tally], weights: Mapping[str, float]
-) -> tuple[dict[str, list[object]], dict[str, Tally]]:
-    """Rows for every series and model; the tallies are handed through for `overall`."""
+    ids: Sequence[str], tallies: Mapping[str, Tally], weights: Mapping[str, Floats]
+) -> dict[str, list[object]]:
+    """Rows for every series and model."""
     columns: dict[str, list[object]] = {"unique_id": [], "model": []}
     board = {model: _figures(tally) for model, tally in tallies.items()}
     counted = next(iter(tallies.values())).sums["n"] > 0 if tallies else np.zeros(0, np.bool_)
@@ -100,9 +100,9 @@ def leaderboard(
             columns,
             ids[row],
             {m: {k: v[row] for k, v in f.items()} for m, f in board.items()},
-            weights,
+            {model: float(shares[row]) for model, shares in weights.items()},
         )
-    return columns, dict(tallies)
+    return columns
 
 
 def _figures(tally: Tally) -> dict[str, Floats]:
@@ -164,7 +164,7 @@ def _plain(name: str, value: float) -> object:
 
 
 def overall(
-    parts: Sequence[Mapping[str, Tally]], weights: Mapping[str, float]
+    parts: Sequence[Mapping[str, Tally]], weights: Sequence[Mapping[str, Floats]]
 ) -> dict[str, list[object]]:
     """The row of each model that speaks for all series."""
     columns: dict[str, list[object]] = {}
@@ -178,8 +178,12 @@ def overall(
                 whole.origins = np.maximum(whole.origins, part[model].origins.max(initial=0))
         if whole.sums["n"][0] > 0:
             board[model] = {name: values[0] for name, values in _figures(whole).items()}
+    shares = {
+        model: float(np.concatenate([part[model] for part in weights if model in part]).mean())
+        for model in {name for part in weights for name in part}
+    }
     if board:
-        _rank(columns, ALL, board, weights)
+        _rank(columns, ALL, board, shares)
     return columns
 
 

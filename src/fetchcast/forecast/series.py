@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,21 +11,28 @@ import numpy as np
 import pyarrow as pa
 
 from fetchcast.errors import SeriesError
-from fetchcast.forecast import scores, tables
-from fetchcast.forecast.backtest import Trial, origins, past_of, trial
-from fetchcast.forecast.combine import COMBINED, bounded, combined, predict_all
-from fetchcast.forecast.empirical import HALF_LIFE_DAYS, SEASONAL_NAIVE, family, running
+from fetchcast.forecast import scores, statistical, tables
+from fetchcast.forecast.backtest import Rehearsal, Trial, origins, past_of
+from fetchcast.forecast.combine import COMBINED, STATISTICAL, model_weights, restlessness
+from fetchcast.forecast.empirical import HALF_LIFE_DAYS, running
+from fetchcast.forecast.members import Members, members
 from fetchcast.forecast.metrics import pinball
 from fetchcast.forecast.models import GRID, NINE, Forecaster, Prediction, half_life
 from fetchcast.forecast.options import SeriesOptions
 from fetchcast.forecast.panel import Panel, panels
 from fetchcast.forecast.periods import HORIZON, MICROS_A_DAY, NOUN, Floats, Frequency, Ints
+from fetchcast.forecast.statistical import Spread
 
 Progress = Callable[[int, int], None]
 """Told how many series are done, and of how many."""
 
 _FINE_ROWS = 20_000
 _FEW_SERIES = 200
+_SAMPLE = 40
+_SHORT = 200
+_FITTED_ORIGINS = 6
+_NO_LEVEL = 1.3
+"""Above this `restlessness` no statistical model has anything to find."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,11 +58,13 @@ class _Job:
     few: bool
     today: date | None
     notes: list[str]
+    own: Sequence[Forecaster]
+    spread: Spread
     parts: dict[str, list[pa.Table]] = field(
         default_factory=lambda: {name: [] for name in tables.SCHEMAS}
     )
     tallies: list[dict[str, scores.Tally]] = field(default_factory=list)
-    weights: dict[str, float] = field(default_factory=dict)
+    weights: list[dict[str, Floats]] = field(default_factory=list)
 
 
 def forecast_series(
@@ -66,6 +75,8 @@ def forecast_series(
     run: str,
     progress: Progress | None = None,
     today: date | None = None,
+    own: Sequence[Forecaster] = (),
+    spread: Spread = map,
 ) -> SeriesForecast:
     """Forecast every series in ``rows``, and show by a backtest how far to trust it.
 
@@ -77,6 +88,9 @@ def forecast_series(
         run: Goes into the column ``run`` of every table.
         progress: Told after each panel of series.
         today: If given, a series that ended long before is said to have stopped.
+        own: Models of your own; they join the average as a family beside the two.
+        spread: Walks over series whose models must be fitted: the built-in ``map``, or one that
+            does the same in other processes.
 
     Returns:
         Five tables, and notes on single series; one bad series never stops the others.
@@ -87,7 +101,7 @@ def forecast_series(
     """
     found, notes = panels(name, rows, options)
     total = sum(len(panel.ids) for panel in found)
-    job = _Job(name, run, options, total <= _FEW_SERIES, today, notes)
+    job = _Job(name, run, options, total <= _FEW_SERIES, today, notes, own, spread)
     if not found:
         raise SeriesError(name, "; ".join(["no series can be forecast", *notes]))
     done = 0
@@ -109,48 +123,75 @@ def forecast_series(
 
 
 def _forecast_panel(job: _Job, panel: Panel) -> None:
-    frequency = panel.grid.frequency
-    horizon = job.options.horizon or HORIZON[frequency]
+    horizon = job.options.horizon or HORIZON[panel.grid.frequency]
     levels = GRID if len(panel.ids) * horizon <= _FINE_ROWS else NINE
-    models = _models(job, panel)
-    job.weights = {model.name: 1 / (len(models) - 1) for model in models[:-1]}
-    trials = _trials(job, panel, horizon, models, levels)
-    _judge(job, panel, trials, levels)
+    rehearsal = _rehearsed(job, panel, horizon, levels)
     job.parts["observation"].append(_observations(job, panel))
-    job.parts["forecast"].extend(_forecasts(job, panel, horizon, models, levels))
+    job.parts["forecast"].extend(_forecasts(job, rehearsal, horizon))
+    _judge(job, panel, rehearsal.trials, levels)
     job.parts["series"].append(_described(job, panel))
 
 
-def _models(job: _Job, panel: Panel) -> list[Forecaster]:
-    """The members of the average, and the baseline last."""
-    names = None if job.options.models == "auto" else job.options.models
-    members: list[Forecaster] = list(family(names, panel.season))
-    return [*members, SEASONAL_NAIVE]
-
-
-def _trials(
-    job: _Job, panel: Panel, horizon: int, models: Sequence[Forecaster], levels: Floats
-) -> list[Trial]:
+def _rehearsed(job: _Job, panel: Panel, horizon: int, levels: Floats) -> Rehearsal:
+    """The backtest of one panel, with every family that is worth its time."""
     least = job.options.min_history or min(56, max(8, 3 * panel.season))
-    count = job.options.origins or (12 if job.few else 5)
-    cuts, reach = origins(panel, horizon, count, least)
+    cuts, reach = origins(panel, horizon, job.options.origins or (12 if job.few else 5), least)
     if not cuts:
         job.notes.append(
             f"{_some(panel.ids)}: too short for a backtest (it wants {least} observations before "
             "the first cutoff and scored ones after it); how good the forecast is, nobody knows"
         )
+    rehearsal = Rehearsal(
+        panel=panel,
+        members=_members(job, panel, cuts, reach, least),
+        levels=levels,
+        half_life=half_life(panel.grid.frequency, HALF_LIFE_DAYS),
+        least=least,
+    )
+    if rehearsal.members.statistical and not job.options.origins:
+        cuts = _fewer(cuts, int(np.median(np.count_nonzero(panel.spoken, axis=1))))
+    for cut in cuts:
+        rehearsal.run(cut, reach)
+    return rehearsal
+
+
+def _fewer(cuts: list[int], length: int) -> list[int]:
+    """Fitting costs: long histories get half as many cutoffs, spread as before."""
+    wanted = len(cuts) if length <= _SHORT else _FITTED_ORIGINS
+    at = np.unique(np.linspace(0, len(cuts) - 1, min(wanted, len(cuts))).round().astype(int))
+    return [cuts[k] for k in at]
+
+
+def _members(job: _Job, panel: Panel, cuts: Sequence[int], reach: int, least: int) -> Members:
+    """Whom to ask; the statistical family only where there is a level to find."""
+    everyone = members(job.options, panel.season, statistics=True, own=job.own, spread=job.spread)
+    if job.options.models != "auto" or not everyone.statistical:
+        return everyone
+    without = replace(everyone, statistical=())
     days = half_life(panel.grid.frequency, HALF_LIFE_DAYS)
-    found = [trial(panel, cut, reach, models, levels, days, least) for cut in cuts]
-    for seen in found:
-        assert isinstance(seen.said, dict)
-        seen.said.update(_bounded(job, seen.said))
-    return found
-
-
-def _bounded(job: _Job, said: Mapping[str, Prediction]) -> dict[str, Prediction]:
-    """All models within the bounds, and their average."""
-    within = {name: bounded(each, job.options.min, job.options.max) for name, each in said.items()}
-    return {COMBINED: combined(within, job.weights), **within}
+    whole = past_of(panel, panel.last[:, None] + 1, days)
+    if float(np.median(restlessness(whole))) > _NO_LEVEL:
+        return without
+    if not statistical.available():
+        job.notes.append(
+            f"{_some(panel.ids)}: seems to have a level, a trend or a season; models for that are "
+            "not installed (pip install 'fetchcast[statistical]')"
+        )
+        return without
+    if len(panel.ids) <= _FEW_SERIES or not cuts:
+        return everyone
+    sample = np.unique(np.linspace(0, len(panel.ids) - 1, _SAMPLE).round().astype(np.int64))
+    taste = Rehearsal(
+        panel=panel,
+        members=replace(everyone, rows=sample),
+        levels=NINE,
+        half_life=days,
+        least=least,
+    )
+    for cut in cuts[-2:]:
+        taste.run(cut, reach)
+    shares = taste.weights(whole, list(taste.trials[0].family_loss), None)
+    return everyone if float(shares[STATISTICAL].mean()) > 0 else without
 
 
 def _some(ids: Sequence[str]) -> str:
@@ -167,7 +208,7 @@ def _judge(job: _Job, panel: Panel, trials: Sequence[Trial], levels: Floats) -> 
             if job.few or model == COMBINED:
                 job.parts["backtest"].append(_tried(job, panel, seen, model, said, levels))
     if tallies:
-        columns, _ = scores.leaderboard(panel.ids, tallies, job.weights)
+        columns = scores.leaderboard(panel.ids, tallies, job.weights[-1])
         job.parts["leaderboard"].append(scores.as_table(job.name, job.run, columns))
         job.tallies.append(tallies)
 
@@ -223,13 +264,18 @@ def _observations(job: _Job, panel: Panel) -> pa.Table:
     return tables.table(tables.OBSERVATION, columns)
 
 
-def _forecasts(
-    job: _Job, panel: Panel, horizon: int, models: Sequence[Forecaster], levels: Floats
-) -> list[pa.Table]:
+def _forecasts(job: _Job, rehearsal: Rehearsal, horizon: int) -> list[pa.Table]:
+    panel, levels = rehearsal.panel, rehearsal.levels
     alive = _alive(job, panel)
     targets = panel.last[:, None] + np.arange(1, horizon + 1)
-    past = past_of(panel, targets, half_life(panel.grid.frequency, HALF_LIFE_DAYS))
-    said = _bounded(job, predict_all(past, models, levels))
+    past = past_of(panel, targets, rehearsal.half_life)
+    families = rehearsal.members.said(past, levels)
+    _, final = rehearsal.conclude(past, families, None)
+    job.weights.append(model_weights(families, rehearsal.weights(past, list(families), None)))
+    said = {COMBINED: final}
+    if job.few:
+        said |= {name: each for models in families.values() for name, each in models.items()}
+        said |= rehearsal.members.beside(past, levels)
     happened = np.where(panel.spoken, (~np.isnan(panel.values)).astype(np.float64), np.nan)
     chance = running(happened, past.positions, past.ahead)
     row, step = np.nonzero(np.broadcast_to(alive[:, None], targets.shape))
@@ -240,8 +286,11 @@ def _forecasts(
         "cutoff": tables.moments(panel.grid.stamps(panel.last[row])),
         "scheduled": tables.moments(_timetable(panel, targets, past.ahead)[row, step]),
     }
-    kept = said if job.few else {COMBINED: said[COMBINED]}
-    return [_forecast(shared, model, each, row, step, levels) for model, each in kept.items()]
+    return [
+        _forecast(shared, model, each, row, step, levels)
+        for model, each in said.items()
+        if not np.isnan(each.mean).all()
+    ]
 
 
 def _forecast(
