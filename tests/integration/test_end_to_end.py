@@ -52,6 +52,11 @@ def rows(database: Path, sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
 
 
+def lines(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Path:
     path = tmp_path / "trains.toml"
@@ -111,9 +116,9 @@ def test_ten_at_a_time_and_failures_lose_nothing(tmp_path: Path) -> None:
             assert ran.returncode == 0, ran.stdout + ran.stderr
         stops = rows(tmp_path / "train-27/train-27.duckdb", "select count(*) from stops")
         assert stops == [(served(sandbox),)]
-    asked = list(csv.DictReader((tmp_path / "companies/companies.csv").open(encoding="utf-8")))
+    asked = lines(tmp_path / "companies/companies.csv")
     for results in ("results.csv", "results-v3.csv"):
-        got = list(csv.DictReader((tmp_path / "companies" / results).open(encoding="utf-8")))
+        got = lines(tmp_path / "companies" / results)
         assert [row["number"] for row in got] == [row["number"] for row in asked]
         assert {row["_fate"] for row in got} == {"landed", "empty", "skipped"}
 
