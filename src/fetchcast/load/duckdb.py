@@ -23,7 +23,7 @@ from fetchcast.load.tables import STAGE, RowMerge, TableLoading
 from fetchcast.load.versions import Published, Versions, published_path
 from fetchcast.records import LoadNote
 
-__all__ = ["DuckDB", "published_path", "read"]
+__all__ = ["DuckDB", "published_path", "read", "reading"]
 
 
 class DuckDB:
@@ -46,8 +46,10 @@ class DuckDB:
             DestinationError: If another load is under way, or the file cannot be used.
         """
         with locked(self._versions.folder, self._url):
-            before, after = self._versions.state(), self._versions.published()
-            number, path = self._versions.begin(self._base(after), after)
+            after = self._versions.published()
+            base = self._base(after)
+            includes = after.state if after and base != self.path else self._versions.state()
+            number, path = self._versions.begin(base, after)
             connection = self._open_copy(path)
             try:
                 with _told(self._url):
@@ -59,17 +61,16 @@ class DuckDB:
                     connection.execute("CHECKPOINT")
                 connection.close()
                 if engine.changed:
-                    self._versions.publish(number, before=before)
+                    self._versions.publish(number, includes=includes)
             finally:
                 connection.close()
                 self._versions.sweep(self._versions.published())
 
     def last_note(self, table: str) -> LoadNote | None:
         """The newest note about ``table``, or None if nothing was ever loaded."""
-        path = published_path(self.path)
-        if path is None:
+        if published_path(self.path) is None:
             return None
-        with _told(self._url), _reading(path) as connection:
+        with reading(self.path, self._url) as connection:
             return _last_note(connection, table)
 
     def query(self, sql_text: str) -> pa.Table:
@@ -78,10 +79,7 @@ class DuckDB:
         Raises:
             QueryError: If there is no database yet, or DuckDB cannot answer.
         """
-        path = published_path(self.path)
-        if path is None:
-            raise QueryError(self._url, "there is no database yet", "`fetchcast run` makes it")
-        with _reading(path) as connection:
+        with reading(self.path, self._url) as connection:
             return read(connection, sql_text, self._url)
 
     def _base(self, after: Published | None) -> Path | None:
@@ -202,7 +200,7 @@ def read(connection: duckdb.DuckDBPyConnection, sql_text: str, url: str) -> pa.T
             raise QueryError(url, "only one query that reads can be answered", "write one SELECT")
         return connection.sql(sql_text).to_arrow_table()
     except duckdb.Error as error:
-        raise QueryError(url, str(error), "correct the SQL") from None
+        raise QueryError(url, _text(error), "correct the SQL") from None
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str] | None:
@@ -332,11 +330,27 @@ def write_csv(
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(str(path), read_only=True) as connection:
+def reading(path: Path, url: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the published version of the database at ``path``, which only reads.
+
+    Raises:
+        QueryError: If nothing was ever loaded, or the file is not a database.
+    """
+    with _open_published(path, url) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_external_access = false")
         yield connection
+
+
+def _open_published(path: Path, url: str) -> duckdb.DuckDBPyConnection:
+    while (version := published_path(path)) is not None:
+        try:
+            return duckdb.connect(str(version), read_only=True)
+        except duckdb.Error as error:
+            # Two loads may have passed since the question, and the version may be gone.
+            if version.exists():
+                raise QueryError(url, _text(error), "see what holds the file open") from None
+    raise QueryError(url, "there is no database yet", "`fetchcast run` makes it")
 
 
 def _is_free(path: Path) -> bool:
@@ -356,6 +370,10 @@ def _told(url: str) -> Iterator[None]:
     except duckdb.Error as error:
         raise DestinationError(
             url,
-            f"{error}; this load was not applied, the database is as it was",
+            f"{_text(error)}; this load was not applied, the database is as it was",
             "landed answers are kept: `fetchcast replay` loads them again",
         ) from None
+
+
+def _text(error: Exception) -> str:
+    return str(error).strip()

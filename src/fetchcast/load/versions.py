@@ -47,6 +47,11 @@ class Published:
     door: str
     """Digest of the door's head when it was last written by a load."""
 
+    @property
+    def state(self) -> str:
+        """The `Versions.state` of a door that nobody wrote to since."""
+        return f"{self.door}-0"
+
 
 class Versions:
     """The versions of ``door``."""
@@ -76,8 +81,7 @@ class Versions:
 
     def door_changed(self, since: Published) -> bool:
         """Whether someone wrote to the door after the load that published ``since``."""
-        wal = self.wal
-        return (wal.exists() and wal.stat().st_size > 0) or head(self.door) != since.door
+        return self.state() != since.state
 
     def begin(self, base: Path | None, after: Published | None) -> tuple[int, Path]:
         """Sweep what a killed load left and copy ``base`` to the file of the next version."""
@@ -91,16 +95,16 @@ class Versions:
                 shutil.copyfile(base_wal, _wal_of(path))
         return number, path
 
-    def publish(self, version: int, *, before: str | None) -> None:
+    def publish(self, version: int, *, includes: str | None) -> None:
         """Make ``version`` the published one: first at the door, then for the app.
 
         Args:
             version: Its file is complete and closed.
-            before: `state` of the door when the load began.
+            includes: The `state` of the door that the version grew from.
         """
         path = self.path(version)
         sync(path)
-        self._set_aside_changes(version, before)
+        self._set_aside_changes(version, includes)
         door_head = self._renew_door(path)
         note = json.dumps({"version": version, "door": door_head})
         replace_text(self._current, note)
@@ -112,10 +116,10 @@ class Versions:
         wal = self.wal
         return f"{head(self.door)}-{wal.stat().st_size if wal.exists() else 0}"
 
-    def _set_aside_changes(self, version: int, before: str | None) -> None:
+    def _set_aside_changes(self, version: int, includes: str | None) -> None:
         if not self.door.exists():
             return
-        changed = self.state() != before
+        changed = self.state() != includes
         aside = self.folder / f"set-aside-{version:06d}{self.door.suffix}"
         if changed:
             _log.warning(
