@@ -104,7 +104,7 @@ def cell(rows: list[Row]) -> str:
     return (
         f"{quantile(used, 0.5):3.0%}/{quantile(used, 0.1):3.0%} "
         f"{quantile(refused, 0.5):5.1%}/{quantile(refused, 0.9):4.0%} "
-        f"{mean(r.score for r in rows):.3f}"
+        f"{mean(r.score for r in rows):.3f} {quantile([r.latency_ratio for r in rows], 0.5):3.1f}x"
     )
 
 

@@ -19,7 +19,7 @@ _TICK_S: Final = 1.0  # A reset is rounded to whole seconds, either way.
 class Allowance:
     """One allowance: ``left`` calls until ``resets_at``."""
 
-    __slots__ = ("left", "length_s", "limit", "name", "resets_at", "spent_at", "taken", "told")
+    __slots__ = ("left", "length_s", "limit", "name", "resets_at", "spent_at", "spent_up", "taken", "told")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -32,6 +32,8 @@ class Allowance:
         """When the call before left."""
         self.told = False
         """Whether ``resets_at`` came from an answer, not from our own arithmetic."""
+        self.spent_up = False
+        """Whether a window was ever used up: only then is pacing worth it."""
         self.taken = 0
         """Calls sent in this window."""
 
@@ -58,8 +60,9 @@ class Allowance:
         if now >= self.resets_at:
             self._roll(now)
         elif self.left <= 0:
+            self.spent_up = True
             return self.resets_at
-        if 0 < self.length_s <= _COARSE_S and self.limit:
+        if self.spent_up and 0 < self.length_s <= _COARSE_S and self.limit:
             return max(now, self.spent_at + self.length_s / (_SHARE * self.limit))
         return now
 

@@ -24,7 +24,8 @@ from fetchcast.extract.pace.learnt import Learnt
 from fetchcast.extract.pace.level import Level
 from fetchcast.extract.pace.options import PaceOptions
 from fetchcast.extract.pace.rate import Rate
-from fetchcast.extract.pace.window import FIRST, GROWTH, Window
+from fetchcast.extract.pace.trial import Trial
+from fetchcast.extract.pace.window import FIRST, Window
 
 OPEN: Final = 0
 DRAIN: Final = 1
@@ -37,16 +38,20 @@ _CONSENT_TRIPS: Final = 3.0
 _CONSENT_S: Final = 0.02
 _LOT_TRIPS: Final = 2.5
 _DRAIN_TO: Final = 0.5
+_SMALL: Final = 6  # So few at once are easily a bucket's few tokens.
+_STAGGER: Final = 0.3
+_FEW: Final = 4  # Fewer calls than this are no window.
 
 
 class Group:
     """Calls that left at one moment, with no event between them."""
 
-    __slots__ = ("asked", "before", "refused", "sent", "sent_at", "serial")
+    __slots__ = ("asked", "before", "latest", "refused", "sent", "sent_at", "serial")
 
     def __init__(self, before: int, sent_at: float, serial: int) -> None:
         self.before, self.sent_at, self.serial = before, sent_at, serial
         self.sent = self.refused = 0
+        self.latest = serial
         self.asked = False
 
     @property
@@ -71,13 +76,11 @@ class Pace:
         "_accepted_at",
         "_allowances",
         "_began_at",
-        "_burst_from",
         "_caps",
         "_door",
         "_failed_row",
         "_group",
         "_groups",
-        "_hint",
         "_hold",
         "_in_flight",
         "_level",
@@ -85,7 +88,6 @@ class Pace:
         "_lot_at",
         "_lot_left",
         "_max",
-        "_now0",
         "_offset",
         "_phase",
         "_plain",
@@ -96,17 +98,16 @@ class Pace:
         "_row",
         "_sent_at",
         "_serial",
+        "_serials",
         "_steady",
-        "_told",
+        "_test_at",
         "_trial",
+        "_last_sent_at",
         "_trip",
         "_trip_mean",
         "_verified",
         "_verify_cap",
         "_verify_tries",
-        "_wait_from",
-        "_wait_passed",
-        "_wait_serial",
         "_window",
     )
 
@@ -130,6 +131,7 @@ class Pace:
         self._group: Group | None = None
         self._groups: list[Group | None] = [None] * 64
         self._sent_at: list[float] = [0.0] * 64
+        self._serials: list[int] = [0] * 64
         self._trip = inf
         self._trip_mean = 0.0
         self._row = 0
@@ -141,6 +143,9 @@ class Pace:
         self._offset: float | None = None
         self._lot = self._lot_left = 0
         self._lot_at = 0.0
+        self._test_at: float | None = None
+        self._trial: Trial | None = None
+        self._last_sent_at = -inf
         self._verify_cap = self._verify_tries = self._verified = 0
         self._settle()
         self._recall(memory, wall)
@@ -197,6 +202,11 @@ class Pace:
             return now
         if phase == VERIFY:
             return self._lot_allows(now)
+        if phase == BURST:
+            return self._burst_allows(now)
+        if self._level.asked and self._level.cap is not None and self._in_flight >= self._level.cap:
+            # The question leaves alone, or it would ask about bursts.
+            return self._last_sent_at + _STAGGER * (self._window.base or 0.0) / self._level.cap
         if self._door.calls is not None:
             return self._window_allows(now)
         return now
@@ -235,7 +245,8 @@ class Pace:
         if now >= door.opened_at + door.period_high:
             missed = (now - door.opened_at) // max(door.period_high, 1e-3)
             door.opened_at += missed * door.period_high
-            door.opened_serial, door.refused_since, door.left = self._serial, 0, door.calls
+            door.opened_serial, door.refused_since = self._serial, 0
+            door.refill()
         if door.left > 0:
             return now
         self._phase = CLOSED
@@ -260,6 +271,7 @@ class Pace:
         group.sent += 1
         self._groups[call] = group
         self._sent_at[call] = now
+        self._serials[call] = self._serial
         self._in_flight += 1
         if not self._plain:
             self._sent_guarded(call, now, group)
@@ -268,6 +280,7 @@ class Pace:
         more = call + 1 - len(self._groups)
         self._groups.extend([None] * more)
         self._sent_at.extend([0.0] * more)
+        self._serials.extend([0] * more)
 
     def _sent_guarded(self, call: int, now: float, group: Group) -> None:
         if self._began_at is None:
@@ -286,6 +299,7 @@ class Pace:
         for allowance in self._allowances.values():
             allowance.spend(now)
         self._caps.spend(now)
+        self._last_sent_at = now
         if self._rate.limit is not None:
             self._rate.spend(now)
 
@@ -304,8 +318,9 @@ class Pace:
         group = self._end(call)
         latency = now - self._sent_at[call]
         window = self._window
-        window.count += 1
-        window.total += latency
+        if group.serial > window.after:
+            window.count += 1
+            window.total += latency
         self._accepted += 1
         self._accepted_at = now
         self._row = self._failed_row = 0
@@ -326,12 +341,16 @@ class Pace:
             self._verified += 1
             if self._verified >= self._verify_cap + 3:
                 self._confirm()
-        if window.slow and fresh and phase in (OPEN, BURST):
-            window.limit += GROWTH
+        if window.slow and fresh and window.full and phase in (OPEN, BURST):
+            window.grow(self._max)
         if self._rate.limit is not None and fresh:
             self._rate.accepted(latency)
         if group.asked and fresh and self._level.asked:
             self._level.passed()
+            if self._level.passes > 1:
+                self._begin_trial(now, unasked=False)
+        if self._trial is not None:
+            self._judge_trial(self._trial, now)
         if window.count >= window.size:
             self._end_round(now)
         self._settle()
@@ -342,7 +361,8 @@ class Pace:
         answers = window.count
         if at_cap or self._rate.limit is not None:
             window.full = False
-        window.end_round(now)
+        if window.end_round(now):
+            window.after = self._serial
         if at_cap and level.confirmed:
             level.answers(answers)
 
@@ -360,7 +380,8 @@ class Pace:
         self._trip = min(self._trip, trip)
         self._trip_mean = trip if self._trip_mean == 0 else 0.8 * self._trip_mean + 0.2 * trip
         self._refused_total += 1
-        if group.serial >= self._door.opened_serial:
+        group.latest = self._serials[call]
+        if group.latest >= self._door.opened_serial:
             self._door.refused_since += 1
         hints = read_hints(headers, wall)
         self._told_by(hints, call, now)
@@ -402,19 +423,18 @@ class Pace:
         """A call that left before the last reaction says nothing about it, but for how many fit."""
         if self._phase in (DRAIN, VERIFY):
             self._verify_cap = max(1, min(self._verify_cap, group.level))
-        self._rate.uncounted(group.serial)
+        self._rate.uncounted(group.latest)
 
     # --- what a refusal means ------------------------------------------------------------------
 
     def _suspect(self, group: Group, sent_at: float) -> None:
         """The first refusal: too many at once, or too many a second? Drain and look."""
-        self._window.slow = False
         self._verify_cap, self._verify_tries = group.level, 0
-        self._rate.measure(sent_at, group.serial)
+        self._rate.measure(sent_at, group.latest)
         self._phase = DRAIN
 
     def _refused_in_verify(self, group: Group, sent_at: float, now: float) -> None:
-        measured = self._rate.measure(sent_at, group.serial)
+        measured = self._rate.measure(sent_at, group.latest)
         self._verify_tries += 1
         if group.level >= 0.7 * self._verify_cap and self._verify_tries <= 4:
             self._verify_cap = max(1, min(group.level, int(0.9 * self._verify_cap)))
@@ -440,14 +460,18 @@ class Pace:
             self._shut(now)
         elif group.asked and level.asked:
             level.question_refused()
+            if level.questions_failed == (2 if level.cap <= _SMALL else 5):
+                self._begin_trial(now, unasked=False)
         elif group.level >= 0.7 * level.cap:
             level.lowered(group.level)
+            if level.unasked >= (2 if level.cap <= _SMALL else 3):
+                self._begin_trial(now, unasked=True)
         else:
             level.forget()
             self._suspect(group, sent_at)
 
     def _too_fast(self, group: Group, sent_at: float, now: float) -> None:
-        measured = self._rate.measure(sent_at, group.serial)
+        measured = self._rate.measure(sent_at, group.latest)
         if self._row >= 3:
             self._shut(now)
             return
@@ -456,10 +480,9 @@ class Pace:
     def _told_to_wait(self, group: Group, sent_at: float, now: float, wait: float) -> None:
         rate = self._rate
         rate.hint_s = wait
-        self._window.slow = False
         if self._phase in (DRAIN, VERIFY):
             self._phase = OPEN
-        measured = rate.measure(sent_at, group.serial)
+        measured = rate.measure(sent_at, group.latest)
         if rate.limit is not None:
             rate.refused(measured)
         else:
@@ -469,51 +492,135 @@ class Pace:
 
     def _shut(self, now: float) -> None:
         self._phase = CLOSED
-        self._door.spent_s = now - self._door.opened_at
+        if self._trial is not None:
+            self._level.resume(self._trial.cap)
+            self._trial = None
+            self._rate.forget()
         self._door.close(now, self._trip_mean)
         self._rate.unanchor()
 
     def _reopen(self, group: Group, now: float) -> None:
         """A call passed again: what was it that was shut?"""
         door, rate = self._door, self._rate
-        lasted = max(1e-3, group.sent_at - door.opened_at)
-        passed = group.serial - door.opened_serial - door.refused_since
+        passed = door.passed(group.serial)
         shut = door.open(group.sent_at, group.serial)
+        lasted = max(1e-3, door.opened_at - door.last_opened_at)
         self._row = 0
         self._reacted = self._serial - 1
         self._phase = OPEN
-        if door.calls is not None:
-            door.left = door.calls - 1
-            door.windows += 1
-        elif self._level.confirmed and shut > 1.0:
-            pass  # An outage says nothing about how many fit.
-        elif rate.limit is not None and (shut < SHORTEST_S or rate.calls > 50):
-            rate.begin(min(rate.limit, max(passed / lasted, 0.2 * rate.limit)), now, climbing=False)
+        if door.calls is not None and door.on_probation:
+            # Open although it should be shut: there is no such window.
+            door.forget()
+        elif door.calls is not None:
+            door.refill()
+            door.left -= 1
+            if door.early_opening:
+                # Perhaps only what the last window had left: one more call asks before the others.
+                self._phase, self._test_at, door.expected = BURST, None, 1
+                self._lot = 1
+        elif shut < SHORTEST_S:
+            # So short a window is best paced at what passes in a whole cycle of it.
+            if not self._level.confirmed:
+                pace = passed / lasted
+                rate.begin(pace if rate.limit is None else min(pace, rate.limit), now, climbing=False)
         else:
-            self._phase = BURST
-            rate.forget()
-            self._level.forget()
-            self._window.restart(2.0)
+            self._begin_burst(passed)
         self._settle()
 
-    def _end_of_burst(self, group: Group, sent_at: float, now: float) -> None:
-        """The first refusal after an opening: how many calls had passed?"""
+    def _begin_burst(self, passed: int) -> None:
+        """Open after a long time shut: go on as before, and look closely where it shut last time."""
         door, rate = self._door, self._rate
-        passed = group.serial - door.opened_serial - door.refused_since + 1
-        self._window.slow = False
-        shut = door.opened_at - door.closed_at
-        if passed >= 4 and (door.calls is not None or shut >= SHORTEST_S):
-            door.begin_window(passed)
+        self._phase = BURST
+        door.expected = max(1, passed)
+        if rate.limit is None and not self._level.confirmed:
+            self._level.forget()
+            self._window.restart(2.0)
+            door.pace = passed / max(door.spent_s, 1e-3)
+        self._test_at = None
+
+    def _burst_allows(self, now: float) -> float | None:
+        """Where the door shut last time, one call goes ahead of the others."""
+        door = self._door
+        if door.expected is None or self._serial - door.opened_serial < door.expected:
+            return now
+        if self._test_at is None:
+            self._test_at = now
+            return now
+        consent = self._test_at + _CONSENT_TRIPS * self._trip_mean + _CONSENT_S
+        if now < consent:
+            return consent
+        if door.early_opening and self._lot < 64:
+            # A few calls may be what the last window had left: ask with more and more of them.
+            self._lot *= 4
+            door.expected = self._serial - door.opened_serial + self._lot
+            self._test_at = None
+            return now
+        self._phase, door.expected = OPEN, None
+        self._settle()
+        return now
+
+    def _end_of_burst(self, group: Group, sent_at: float, now: float) -> None:
+        """The first refusal after an opening: is it a window of so many calls?"""
+        door = self._door
+        passed = door.passed(group.latest) + 1
+        known = door.calls
+        asked, door.asked = door.asked, 0
+        if known is not None and passed < max(_FEW, 0.3 * known):
+            self._phase = CLOSED
+            door.closed_at = now
+            door.take_back(now, self._offset or 0.0)
+        elif known is not None or self._is_window(passed):
+            door.found(max(passed, known or 0) if asked else passed)
             door.spent_s = max(1e-3, sent_at - door.opened_at)
             self._phase = CLOSED
             door.refused_at = sent_at
             door.close_until_opening(now, self._offset or 0.0)
+        else:
+            self._phase = OPEN
+            self._limit_felt(group, sent_at, now, passed)
+
+    def _is_window(self, passed: int) -> bool:
+        """Whether a door that shuts after ``passed`` calls does so for the second time."""
+        expected = self._door.expected
+        if expected and 0.8 * expected <= passed <= 1.25 * expected + 2:
+            return True
+        return passed >= _FEW and self._rate.limit is None and not self._level.confirmed
+
+    def _limit_felt(self, group: Group, sent_at: float, now: float, passed: int) -> None:
+        """A refusal soon after an opening that is no window's end."""
+        rate = self._rate
+        if rate.limit is not None:
+            self._too_fast(group, sent_at, now)
+        elif self._level.confirmed:
+            self._too_many(group, sent_at, now)
+        else:
+            rate.measure(sent_at, group.latest)
+            since = max(1e-3, sent_at - self._door.refused_at)
+            rate.begin(max(1, passed) / since, now, climbing=True)
+
+    # --- is it a level or a pace? -----------------------------------------------------------------
+
+    def _begin_trial(self, now: float, *, unasked: bool) -> None:
+        level, base = self._level, self._window.base
+        if base is None or level.cap is None or self._trial is not None:
             return
-        self._phase = OPEN
-        door.forget()
-        since = max(1e-3, sent_at - door.refused_at)
-        rate.measure(sent_at, group.serial)
-        rate.begin(max(1, passed) / since, now, climbing=True)
+        goodput = level.cap / base
+        self._trial = Trial(
+            level.cap, goodput, self._accepted, self._refused_total, now, unasked=unasked
+        )
+        level.suspend()
+        self._rate.begin(0.9 * goodput, now, climbing=True)
+        self._rate.top = self._rate.limit or 0.0
+
+    def _judge_trial(self, trial: Trial, now: float) -> None:
+        if not trial.over(self._accepted):
+            return
+        self._trial = None
+        if trial.won(self._accepted, self._refused_total, now):
+            self._level.forget()
+        else:
+            self._rate.forget()
+            self._level.resume(trial.cap)
 
     # --- headers ------------------------------------------------------------------------------
 

@@ -10,9 +10,14 @@ from __future__ import annotations
 from typing import Final
 
 _FIRST_WAIT_S: Final = 0.02
-_LATER: Final = 0.25  # An opening is found at most a quarter too late.
+_LATER: Final = 0.25  # An opening is found at most a quarter too late ...
+_LATER_AT_FIRST: Final = 0.4  # ... unless it comes within two seconds,
+_AT_FIRST_S: Final = 2.0
+_OF_CYCLE: Final = 0.1  # and a look is not worth less than a tenth of what was open before.
 _LONGEST_WAIT_S: Final = 30.0
 _STRETCH: Final = 1.6  # How far a question may be moved to meet a round moment.
+_ASK_EVERY: Final = 4
+_DOUBTS: Final = (0.02, 0.1, 0.35)
 _EXACT: Final = 0.03  # An opening known within this share of the period is known.
 _ROUND_S: Final = (
     3600.0,
@@ -38,6 +43,17 @@ class Door:
     """Whether calls pass at all, and the window of calls that is behind it."""
 
     __slots__ = (
+        "_before",
+        "asked",
+        "contradicted",
+        "doubts",
+        "on_probation",
+        "step",
+        "short",
+        "sharp",
+        "early_opening",
+        "expected",
+        "pace",
         "calls",
         "closed_at",
         "doubt_s",
@@ -67,6 +83,13 @@ class Door:
         """When the last refused call was sent."""
         self.opened_at = 0.0
         """When the first call of this opening was sent."""
+        self._before = (0.0, 0.0, 0, 0)
+        self.early_opening = False
+        """Whether the door opened before the window was expected to."""
+        self.pace: float | None = None
+        """How fast the last window was spent."""
+        self.expected: int | None = None
+        """So many calls passed in the last opening; perhaps it is a window of so many."""
         self.doubt_s = 0.0
         """The door may have been open for so long before."""
         self.opened_serial = 0
@@ -75,7 +98,17 @@ class Door:
         """Calls that pass in one window; None while no window is known."""
         self.period_low = 0.0
         self.period_high = 0.0
+        self.on_probation = False
         self.left = 0
+        self.asked = 0
+        """Calls of this window that ask whether it grew."""
+        self.step = 1
+        self.short = 0
+        self.contradicted = 0
+        self.doubts: tuple[float, ...] = ()
+        """Shares of the time shut after which one call asks whether it is a window at all."""
+        self.sharp = True
+        """Whether to look for the exact moment of opening."""
         self.windows = 0
         """Windows seen since their size was found."""
         self.early = 0
@@ -89,10 +122,14 @@ class Door:
 
     def close(self, now: float, round_trip_s: float) -> None:
         """Nothing passes any more; ask soon."""
+        self.spent_s = now - self.opened_at
         self.closed_at = self.refused_at = now
         self.probe = None
         self.early = 0
-        self.due = now + max(round_trip_s, _FIRST_WAIT_S)
+        self.due = now + self._first_wait(round_trip_s)
+
+    def _first_wait(self, round_trip_s: float) -> float:
+        return max(round_trip_s, _FIRST_WAIT_S, min(1.0, _OF_CYCLE * self.spent_s))
 
     def close_until_opening(self, now: float, clock_offset: float) -> None:
         """The window's calls are spent; ask when it opens again."""
@@ -103,12 +140,17 @@ class Door:
 
     def _aim(self, now: float, clock_offset: float) -> None:
         """Ask at the end of the interval in which it must open, or half-way if that is long."""
+        self.on_probation = False
         low = max(self.opened_at + self.period_low - self.doubt_s, self.refused_at)
         high = self.opened_at + self.period_high
         due = high + _MARGIN_S * 0.2
-        if high - low > max(_EXACT * self.period_high, 0.1) and self.early == 0:
+        if high - low > max(_EXACT * self.period_high, 0.1) and self.sharp and self.early == 0:
             moment = _roundest(low + 0.4 * (high - low), low + 0.6 * (high - low), clock_offset)
             due = (low + high) / 2 if moment is None else moment
+        if self.doubts and due > now:
+            share, *rest = self.doubts
+            self.doubts, self.on_probation = tuple(rest), True
+            due = self.closed_at + share * (due - self.closed_at)
         self.due = max(due, now)
 
     def refused(self, sent_at: float, now: float, round_trip_s: float, clock_offset: float) -> None:
@@ -116,7 +158,7 @@ class Door:
         self.probe = None
         self.refused_at = max(self.refused_at, sent_at)
         if self.calls is not None and sent_at < self.opened_at + self.period_high:
-            self.early += 1
+            self.early += not self.on_probation
             self._aim(now, clock_offset)
             if self.due > now:
                 return
@@ -124,7 +166,9 @@ class Door:
         if self.calls is not None:
             # The window is longer than was thought, or it is none: ask from its expected end.
             since = max(since, self.opened_at + 0.8 * self.period_high)
-        wait = min(_LONGEST_WAIT_S, max(round_trip_s, _FIRST_WAIT_S, _LATER * (now - since)))
+        shut = now - since
+        later = _LATER if shut > _AT_FIRST_S else _LATER_AT_FIRST
+        wait = min(_LONGEST_WAIT_S, max(self._first_wait(round_trip_s), later * shut))
         self.due = now + wait
         if wait > 0.5:  # noqa: PLR2004  half a second hits round moments anyway
             self.due = self._round_moment(now + wait, now + _STRETCH * wait, clock_offset)
@@ -142,29 +186,70 @@ class Door:
         """A call passed that was sent at ``sent_at``; returns how long the door had been shut."""
         shut = sent_at - self.closed_at
         previous, doubt = self.opened_at, self.doubt_s
+        self.early_opening = self.calls is not None and sent_at < previous + self.period_high
+        self._before = (previous, doubt, self.opened_serial, self.refused_since)
         self.doubt_s = max(0.0, sent_at - max(self.refused_at, self.closed_at))
-        if self.opened_serial:
-            self._narrow(sent_at - self.doubt_s - previous, sent_at - previous + doubt)
+        self._narrow(sent_at - self.doubt_s - previous, sent_at - previous + doubt)
         self.opened_at, self.opened_serial, self.refused_since = sent_at, serial, 0
         self.probe = None
         return shut
 
+    def take_back(self, now: float, clock_offset: float) -> None:
+        """It was no opening, only a few calls that the last window had left."""
+        self.opened_at, self.doubt_s, self.opened_serial, self.refused_since = self._before
+        self.probe = None
+        self.sharp = False
+        self._aim(now, clock_offset)
+
+    @property
+    def last_opened_at(self) -> float:
+        """When the opening before this one began."""
+        return self._before[0]
+
+    def passed(self, serial: int) -> int:
+        """Calls sent since the opening, before the one numbered ``serial``, that were not refused."""
+        return serial - self.opened_serial - self.refused_since
+
     def _narrow(self, low: float, high: float) -> None:
         if self.calls is not None and low < self.period_high and high > self.period_low:
             low, high = max(low, self.period_low), min(high, self.period_high)
+        elif self.calls is not None and self.contradicted == 0:
+            # One odd opening shifts the phase, two change the period.
+            self.contradicted = 1
+            return
+        self.contradicted = 0
         for period in _ROUND_S:
-            if low - _MARGIN_S <= period <= high + _MARGIN_S:
+            if low > 0.6 * high and low - _MARGIN_S <= period <= high + _MARGIN_S:
                 low = high = period
                 break
         self.period_low, self.period_high = low, high
 
-    def begin_window(self, calls: int) -> None:
-        """From now on ``calls`` pass in every window."""
-        self.calls = calls
-        self.windows = 0
+    def found(self, calls: int) -> None:
+        """The window was used up after ``calls`` calls."""
+        if self.calls is None:
+            self.calls, self.short, self.doubts = calls, 0, _DOUBTS
+        elif calls < self.calls:
+            # Once may be chance, or calls of others; twice is a smaller window.
+            self.short += 1
+            if self.short > 1:
+                self.calls, self.short = calls, 0
+        else:
+            self.calls = calls
+        self.windows, self.step = 0, 1
+
+    def refill(self) -> None:
+        """A new window begins; now and then a few calls more ask whether it grew."""
+        assert self.calls is not None
+        if self.asked:
+            self.calls += self.asked
+            self.step *= 2
+        self.windows += 1
+        self.asked = self.step if self.asked or self.windows % _ASK_EVERY == 0 else 0
+        self.left = self.calls + self.asked
 
     def forget(self) -> None:
         """There is no window."""
+        self.on_probation, self.doubts, self.sharp = False, (), True
         self.calls = None
         self.windows = 0
 

@@ -12,12 +12,14 @@ from typing import Final
 _LONGEST_GAP: Final = 1000.0
 _GAP: Final = 250.0
 _SLOWER_ASKING: Final = 1.6
+_SOON: Final = 100
+_YES: Final = 2  # Once may be luck: a call left the server just before.
 
 
 class Level:
     """A cap on calls in flight, found by refusals."""
 
-    __slots__ = ("asked", "cap", "clean", "confirmed", "gap", "questions_failed", "step", "unasked")
+    __slots__ = ("asked", "cap", "clean", "confirmed", "gap", "passes", "raised_from", "yes", "questions_failed", "step", "unasked")
 
     def __init__(self, cap: int | None = None) -> None:
         self.cap = cap
@@ -32,6 +34,21 @@ class Level:
         self.unasked = 0
         """Refusals that no question explains, in this stretch of the level."""
         self.questions_failed = 0
+        self.yes = 0
+        self.raised_from: int | None = None
+        self.passes = 0
+        """Questions in a row that were answered with yes."""
+
+    def suspend(self) -> None:
+        """A pace is tried in its place."""
+        self.cap, self.confirmed, self.asked = None, False, 0
+
+    def resume(self, cap: int) -> None:
+        """The pace was no better; it is a level after all, and that is settled for long."""
+        self.cap, self.confirmed = cap, True
+        self.clean, self.asked, self.step, self.unasked, self.passes = 0, 0, 1, -4, 0
+        self.questions_failed = -12
+        self.gap = _GAP
 
     def confirm(self, cap: int) -> None:
         """It is a concurrency limit of ``cap``."""
@@ -58,27 +75,43 @@ class Level:
         return True
 
     def passed(self) -> None:
-        """The question was answered with yes: the next one is larger and soon."""
+        """The question was answered with yes; twice, and the next one is larger and soon."""
         assert self.cap is not None
+        self.yes += 1
+        if self.yes < _YES:
+            return
+        self.yes = 0
+        if self.passes == 0:
+            self.raised_from = self.cap
         self.cap += self.step
         self.step *= 2
+        self.passes += 1
         self.asked, self.clean = 0, 0
         self.gap = max(4.0, self.cap / 2)
         self.questions_failed = 0
 
     def question_refused(self) -> None:
         """The question was answered with no."""
-        self.asked, self.clean, self.step = 0, 0, 1
+        self.asked, self.clean, self.step, self.yes = 0, 0, 1, 0
         self.gap = min(_LONGEST_GAP, max(_GAP, self.gap * _SLOWER_ASKING))
         self.questions_failed += 1
+        self.passes = 0
 
     def lowered(self, level: int) -> None:
         """A refusal that was no question: at most ``level`` fit."""
         assert self.cap is not None
+        if self.raised_from is not None and self.clean < _SOON:
+            # It only seemed to fit.
+            self.cap, self.raised_from = self.raised_from, None
+            self.question_refused()
+            return
+        self.raised_from = None
         cap = min(level, self.cap)
-        if self.clean < 100 and self.unasked and cap > 4:  # noqa: PLR2004
+        if self.clean < _SOON and self.unasked and cap > 4:  # noqa: PLR2004
             # The network makes the limit a band rather than a number: move away from its edge.
             cap = min(cap, int(0.96 * self.cap))
         self.cap = max(1, cap)
+        # Only refusals in quick succession speak against the level.
+        self.unasked = self.unasked + 1 if self.clean < _SOON else min(self.unasked, 1)
         self.asked, self.step, self.clean = 0, 1, 0
-        self.unasked += 1
+        self.passes = 0

@@ -23,7 +23,7 @@ _SHORTEST_ROUND: Final = 12
 class Window:
     """Calls in flight that the latency allows; `end_round` is asked once per ``size`` answers."""
 
-    __slots__ = (
+    __slots__ = ("after", 
         "_before_cut",
         "_cut_from",
         "_goodput",
@@ -45,6 +45,8 @@ class Window:
         self.full = False
         """Whether the window was what held calls back since the last round."""
         self.grown = False
+        self.after = 0
+        """Only calls sent after this one are counted: those before it met a longer line."""
         self.count = 0
         self.total = 0.0
         self.size = 8
@@ -61,13 +63,20 @@ class Window:
         self._since, self._goodput = None, 0.0
         self.count, self.total = 0, 0.0
 
-    def end_round(self, now: float) -> None:
-        """Judge the answers since the last round and set the window for the next."""
+    def grow(self, most: int) -> None:
+        """One more answer in the slow start."""
+        self.limit += GROWTH
+        if self.limit >= most:
+            self.limit, self.slow = float(most), False
+
+    def end_round(self, now: float) -> bool:
+        """Judge the answers since the last round and set the window; whether it was made smaller."""
+        before = self.limit
         mean = self.total / self.count
         goodput = self.count / max(now - self._since, 1e-6) if self._since is not None else 0.0
         base = self.base = mean if self.base is None else min(mean, self.base * _CREEP)
         if mean > _SLOWER * base and not (self.slow and goodput > _GAIN * self._goodput):
-            self._cut(mean, base)
+            self._cut(mean, base, goodput)
         else:
             self._cut_from = None
             if self.full and not self.slow:
@@ -75,13 +84,18 @@ class Window:
         self._goodput, self._since = goodput, now
         self.full = False
         self.count, self.total = 0, 0.0
-        self.size = max(_SHORTEST_ROUND if not self.slow else 8, int(self.limit))
+        self.size = max(8, int(self.limit / 4)) if self.slow else max(_SHORTEST_ROUND, int(self.limit))
+        return self.limit < before
 
-    def _cut(self, mean: float, base: float) -> None:
+    def _cut(self, mean: float, base: float, goodput: float) -> None:
         if self._cut_from is not None and mean > _CAUSE * self._before_cut:
             # Fewer calls at once did not make answers faster: the API itself became slower.
             self.limit, self.base, self._cut_from = self._cut_from, mean, None
             return
         self._cut_from, self._before_cut = self.limit, mean
+        if self.slow and goodput > 0:
+            # So many were inside when nothing waited (Little's law), however far it overshot.
+            self.limit = max(1.0, min(self.limit, _AIM * base * goodput))
+        else:
+            self.limit = max(1.0, self.limit * max(0.5, _AIM * base / mean))
         self.slow = False
-        self.limit = max(1.0, self.limit * max(0.5, _AIM * base / mean))

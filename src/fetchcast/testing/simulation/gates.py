@@ -137,17 +137,23 @@ class FixedWindow(_Silent):
     """``calls`` in every ``period_s``; windows begin on the clock, or with the first call in them."""
 
     def __init__(
-        self, calls: int, period_s: float, *, wall0: float | None, hints: str = "none"
+        self,
+        calls: int,
+        period_s: float,
+        *,
+        wall0: float = 1.7e9,
+        aligned: bool = False,
+        hints: str = "none",
     ) -> None:
         self.calls, self.period_s, self.hints = calls, period_s, hints
-        self._wall0 = wall0
+        self._wall0, self._aligned = wall0, aligned
         self._begin = -inf
         self._used = 0
 
     def _turn(self, now: float) -> None:
         if now < self._begin + self.period_s:
             return
-        if self._wall0 is None:
+        if not self._aligned:
             self._begin = now
         else:
             clock = now + self._wall0
@@ -176,7 +182,7 @@ class FixedWindow(_Silent):
         """What is left, in the dialect of this gate."""
         if self.hints in ("none", "retry-after"):
             return NO_HEADERS
-        return told(self.hints, self.calls, self.calls - self._used, self._left_s(now), now + (self._wall0 or 0.0), self.period_s)
+        return told(self.hints, self.calls, self.calls - self._used, self._left_s(now), now + self._wall0, self.period_s)
 
 
 def told(

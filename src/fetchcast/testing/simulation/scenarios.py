@@ -203,7 +203,7 @@ class _Draw:
         phase = wall0 % period if aligned else 0.0
 
         def gates() -> list[Gate]:
-            return [FixedWindow(size, period, wall0=wall0 if aligned else None, hints=dialect)]
+            return [FixedWindow(size, period, wall0=wall0, aligned=aligned, hints=dialect)]
 
         def ideal(calls: int) -> float:
             windows = ceil(calls / size) - 1
@@ -266,7 +266,8 @@ class _Draw:
         by_level = rand.random() < 0.5  # noqa: PLR2004
         most = max(2, round(self._log(self._ranges.level)))
         rate, burst = self._bucket()
-        speed = min(most, CONNECTIONS) / self._latency if by_level else rate
+        fastest = CONNECTIONS / self._latency
+        speed = min(fastest, most / self._latency if by_level else rate)
         # Long enough for something to happen in the middle of it.
         calls = min(40_000, max(400, round(speed * self._log((60, 300)))))
         lasts = calls / speed
@@ -285,7 +286,8 @@ class _Draw:
             return made
 
         if factor != 1.0:
-            later = min(CONNECTIONS, max(1, int(most * factor))) / self._latency if by_level else rate * factor
+            later = max(1, int(most * factor)) / self._latency if by_level else rate * factor
+            later = min(fastest, later)
             ideal_s = self._latency + at + max(0.0, calls - at * speed) / later
         else:
             ideal_s = self._latency + lasts + 20
