@@ -16,10 +16,12 @@ from fetchcast.transform.flatten import Deviation, Flattener, Sheet, Tally
 from fetchcast.transform.judge import BodyRefused, Frozen, Judge, Reject, head_of
 from fetchcast.transform.model import Model
 from fetchcast.transform.reading import (
-    Doubled,
+    MAX_DEPTH,
     Unreadable,
     count_leaves,
+    depth_of,
     encode_exactly,
+    is_doubled,
     read_exactly,
 )
 
@@ -69,11 +71,14 @@ class Block:
                 self._judge(doubtful)
                 doubtful = self._decode()
                 continue
-            flattener = Flattener(self._model.table)
+            flattener, sheets = Flattener(self._model.table), {}
             try:
                 sheets = flattener.flatten(self._model.form, self._decoded)
             except Deviation as deviation:
                 doubtful = set(deviation.args[0])
+            except RecursionError:
+                doubtful = self._too_deep()
+            if doubtful:
                 self._give_up(doubtful)
                 continue
             doubtful = self._uncounted(flattener.tally)
@@ -103,6 +108,15 @@ class Block:
             for place, answer in enumerate(self._answers)
             if _NO_TEXT_HOLDS in answer.body and place not in self._slow
         }
+
+    def _too_deep(self) -> set[int]:
+        """Bodies with a JSON text that is nested too deeply to be counted; they are given up."""
+        deep = {place for place, body in enumerate(self._bodies()) if depth_of(body) > MAX_DEPTH}
+        for place in deep:
+            body = self._answers[place].body
+            reject = Reject(None, "$", head_of(body[:400].decode()), "nested too deeply", 1)
+            self._slow[place] = _Slow(None, 1, rejects=[reject])
+        return deep
 
     def _give_up(self, doubtful: set[int]) -> None:
         """Reject bodies that deviate still after they were judged: no answer stops the others."""
@@ -156,7 +170,7 @@ class Block:
         doubled = {
             place
             for place, answer in enumerate(self._answers)
-            if place not in self._slow and _is_doubled(read_exactly(answer.body))
+            if place not in self._slow and is_doubled(read_exactly(answer.body))
         }
         if not doubled:
             self._unbalanced(tally)
@@ -203,9 +217,3 @@ def _read(body: bytes) -> _Slow:
     except RecursionError:
         reject = Reject(None, "$", "", "nested too deeply", 1)
     return _Slow(None, 1, rejects=[reject])
-
-
-def _is_doubled(value: Any) -> bool:
-    if isinstance(value, dict):
-        return isinstance(value, Doubled) or any(map(_is_doubled, value.values()))
-    return isinstance(value, list) and any(map(_is_doubled, value))

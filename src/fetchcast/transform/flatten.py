@@ -101,7 +101,7 @@ class Flattener:
             flat, parent = _explode(values)
             for level in around:
                 level.index = level.index[parent]
-            return form.every, flat, owner[parent]
+            return form.every, _without_nulls(form.every, flat), owner[parent]
         around.append(_Around(form, values, np.arange(len(values))))
         assert form.route is not None
         get = attrgetter(form.route)
@@ -252,11 +252,17 @@ class Flattener:
         links["_index" if len(links) == 1 else f"_index_{len(links)}"] = own
         below = Sheet(child.table, sheet.body[above], links)
         self.sheets[child.table] = below
-        self._emit(child.items, flat, None, below, alone=True)
+        self._emit(child.items, _without_nulls(child.items, flat), None, below, alone=True)
 
 
 def _get(attr: str, values: Values) -> list[Any]:
     return list(map(attrgetter(attr), values))
+
+
+def _without_nulls(form: Form, values: list[Any]) -> list[Any]:
+    if not form.raw:
+        return values
+    return [None if bytes(raw) == b"null" else raw for raw in values]
 
 
 def _positions(values: Values, kind: type | None = None) -> Ints | None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from fetchcast.transform.layout import Form
 from fetchcast.transform.paths import Path, show_path
-from fetchcast.transform.reading import Odd, check_text, count_leaves
-from fetchcast.transform.schema import Kind, column_type, scalar_kind
+from fetchcast.transform.reading import Odd, check_text, count_leaves, is_nameable
+from fetchcast.transform.schema import column_type, scalar_kind
 from fetchcast.transform.values import convert
 
 HEAD_CHARACTERS = 200
@@ -45,6 +45,7 @@ class BodyRefused(Exception):
 
 
 _GONE = Odd("", "")
+_NO_NAME = "a key with quotes, backslashes, control characters or half a character"
 
 
 def head_of(value: Any) -> str:
@@ -55,8 +56,15 @@ def head_of(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, default=lambda odd: odd.text)
     else:
         text = value if isinstance(value, str) else json.dumps(value)
-    cut = text[:HEAD_CHARACTERS].replace("\0", "\\u0000")
-    return cut.encode("utf-8", "backslashreplace").decode()
+    return _harmless(text[:HEAD_CHARACTERS])
+
+
+def _harmless(text: str) -> str:
+    return text.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode()
+
+
+def _show(path: Path) -> str:
+    return _harmless(show_path(path)[:_KEY_LIMIT])
 
 
 class Judge:
@@ -101,13 +109,11 @@ class Judge:
 
     def _note(self, path: Path, value: Any, reason: str) -> None:
         self.rejects.append(
-            Reject(
-                self._row, show_path(path)[:_KEY_LIMIT], head_of(value), reason, count_leaves(value)
-            )
+            Reject(self._row, _show(path), head_of(value), reason, count_leaves(value))
         )
 
     def _refuse(self, path: Path, value: Any, reason: str) -> Any:
-        where = show_path(path)[:_KEY_LIMIT]
+        where = _show(path)
         if self._contract == "freeze":
             raise Frozen(where, reason, head_of(value))
         if self._contract == "discard_row":
@@ -137,7 +143,7 @@ class Judge:
         """A JSON text: everything stays but what is odd."""
         if isinstance(value, dict):
             self._refuse_earlier(value, path)
-            kept = {key: self._whole(item, (*path, key)) for key, item in value.items()}
+            kept = {key: self._whole_member(key, item, path) for key, item in value.items()}
             return {key: item for key, item in kept.items() if item is not _GONE}
         if isinstance(value, list):
             kept_items = [self._whole(item, (*path, at)) for at, item in enumerate(value)]
@@ -145,6 +151,11 @@ class Judge:
         if isinstance(value, str):
             value = check_text(value)
         return self._refuse(path, value, value.reason) if isinstance(value, Odd) else value
+
+    def _whole_member(self, key: str, item: Any, path: Path) -> Any:
+        if isinstance(check_text(key), Odd):
+            return self._refuse((*path, key), item, _NO_NAME)
+        return self._whole(item, (*path, key))
 
     def _refuse_earlier(self, value: dict[str, Any], path: Path) -> None:
         for key, lost in getattr(value, "earlier", ()):
@@ -170,8 +181,8 @@ class Judge:
             return _GONE
         if item is None:
             return _GONE
-        reason = "a key that no destination can name" if isinstance(check_text(key), Odd) else ""
-        return self._refuse(path, item, reason or "a field that the table does not have")
+        reason = "a field that the table does not have" if is_nameable(key) else _NO_NAME
+        return self._refuse(path, item, reason)
 
     def _array(self, form: Form, value: list[Any], path: Path) -> Any:
         if form.every is not None:
@@ -201,9 +212,7 @@ class Judge:
         wanted = _wanted(form)
         reason = f"{found} where the table has {wanted}"
         if form.route is not None or form.every is not None:
-            raise BodyRefused(
-                show_path(path)[:_KEY_LIMIT], f"{found} where rows are behind {wanted}"
-            )
+            raise BodyRefused(_show(path), f"{found} where rows are behind {wanted}")
         return self._refuse(path, value, reason)
 
     def _scalar(self, form: Form, value: Any, path: Path) -> Any:
@@ -227,8 +236,3 @@ def _wanted(form: Form) -> str:
     if form.struct is not None:
         return "an object"
     return "nothing" if form.column is None else "a single value"
-
-
-def may_hold(kinds: Kind, kind: Kind) -> bool:
-    """Whether a value of ``kind`` fits a column of ``kinds`` without changing its type."""
-    return column_type(kinds | kind) == column_type(kinds)

@@ -168,7 +168,7 @@ class Compiler:
         return self.tables[table].name(path, wish)
 
     def _scalar(self, form: Form, node: Node, column: str | None) -> Form:
-        form.column = column
+        form.column = column if form.declared.type or node.type else None
         form.column_type = form.declared.type or node.type
         form.type = _union(_scalar_types(node.kinds))
         return form
@@ -176,8 +176,8 @@ class Compiler:
     def _open_object(self, form: Form, node: Node, table: str, path: str, wish: str) -> None:
         # Names are given in sorted order, columns stand in the order they were seen in.
         made = {
-            str(key): self._open(item, Pick(), table, _under(path, key), _join(wish, key))
-            for key, item in sorted(node.fields.items(), key=lambda pair: str(pair[0]))
+            str(key): self._open(item, Pick(), table, _under(path, str(key)), _join(wish, str(key)))
+            for key, item in sorted(node.fields.items(), key=_plain_first)
         }
         members = []
         for place, key in enumerate(map(str, node.fields)):
@@ -206,6 +206,11 @@ def _under(path: str, key: str) -> str:
 def _join(wish: str, key: str) -> str:
     part = snake_case(key)
     return f"{wish}_{part}" if wish and part else wish or part
+
+
+def _plain_first(pair: tuple[str | int, Node]) -> tuple[bool, str]:
+    key = str(pair[0])
+    return snake_case(key) != key, key  # `id` keeps its name beside an `ID`.
 
 
 def _leads_to_rows(pick: Pick) -> bool:
@@ -238,7 +243,9 @@ def _scalar_types(kinds: Kind) -> list[Any]:
 
 
 def _list_of(kind: Any) -> Any:
-    return list[None] if kind is None else list[kind | None]
+    if kind is None or kind is Raw:
+        return list[kind]
+    return list[kind | None]
 
 
 def _union(options: list[Any]) -> Any:

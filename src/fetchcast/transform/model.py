@@ -18,7 +18,7 @@ from fetchcast.transform.schema import Kind, Node, from_state, to_state
 class Model:
     """The schema of one table and its children; it only widens."""
 
-    def __init__(self, table: str, options: TableOptions) -> None:
+    def __init__(self, table: str, options: TableOptions, rows: Path | None = None) -> None:
         self.table, self.options = table, options
         self.node = Node()
         self.rows: Path | None = None
@@ -29,7 +29,9 @@ class Model:
         self._pick: Pick | None = None
         self._compiled: tuple[Form, msgspec.json.Decoder[Any]] | None = None
         if options.rows is not None:
-            self._settle(parse_path(options.rows))
+            rows = parse_path(options.rows)
+        if rows is not None:
+            self._settle(rows)
 
     def _settle(self, rows: Path) -> None:
         self.rows = rows

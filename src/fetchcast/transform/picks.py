@@ -12,6 +12,7 @@ from typing import Any
 from fetchcast.errors import ConfigError
 from fetchcast.transform.options import TYPE_NAMES, ColumnOptions, TableOptions
 from fetchcast.transform.paths import Carry, Every, Path, Step, parse_carry, parse_path
+from fetchcast.transform.reading import is_nameable
 from fetchcast.transform.schema import Kind, Node
 
 
@@ -145,7 +146,7 @@ def _learn_keys(node: Node, value: dict[str, Any], pick: Pick) -> bool:
         wanted = pick.keys.get(key)
         if wanted is not None:
             grew |= learn(node.field(key), item, wanted)
-        elif key in node.fields or len(node.fields) < _MAX_KNOWN:
+        elif key in node.fields or (len(node.fields) < _MAX_KNOWN and is_nameable(key)):
             grew |= _learn_dropped(node, key, item)
     return grew
 

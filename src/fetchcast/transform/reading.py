@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 MAX_DIGITS = 1000
+MAX_DEPTH = 200
+"""What is nested deeper may be too deep to be read; Python's own limit is near 1000."""
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_UNNAMEABLE = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ def _explain(body: bytes, error: json.JSONDecodeError) -> str:
         return "empty body"
     if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<")):
         return "HTML or XML instead of JSON"
-    if error.pos >= len(error.doc.rstrip()):
+    if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string"):
         return f"cut short after {len(body)} bytes"
     return f"not JSON: {error.msg} at character {error.pos}"
 
@@ -93,6 +99,11 @@ _DECODER = json.JSONDecoder(
 )
 
 
+def is_nameable(key: str) -> bool:
+    """Whether a key can be a field of the types that decode: no quote, control or half letter."""
+    return _UNNAMEABLE.search(key) is None
+
+
 def check_text(text: str) -> str | Odd:
     """``text``, or why no destination can hold it."""
     if "\0" in text:
@@ -112,12 +123,54 @@ def count_leaves(value: Any) -> int:
     A null is the absence of a value; an empty array or object holds none. The values that
     lost against an equal key count, because they were in the body.
     """
-    if value is None:
-        return 0
-    if isinstance(value, dict):
-        lost = sum(count_leaves(item) for _, item in getattr(value, "earlier", ()))
-        return lost + sum(map(count_leaves, value.values()))
-    return sum(map(count_leaves, value)) if isinstance(value, list) else 1
+    total = 0
+    open_ = [value]
+    while open_:  # Not recursive: bodies are nested as deep as someone likes.
+        item = open_.pop()
+        if isinstance(item, dict):
+            open_ += item.values()
+            open_ += [lost for _, lost in getattr(item, "earlier", ())]
+        elif isinstance(item, list):
+            open_ += item
+        elif item is not None:
+            total += 1
+    return total
+
+
+def count_elements(value: Any) -> int:
+    """How many of the values in ``value`` stand directly in an array."""
+    total = 0
+    open_ = [value]
+    while open_:
+        item = open_.pop()
+        if isinstance(item, dict):
+            open_ += item.values()
+            open_ += [lost for _, lost in getattr(item, "earlier", ())]
+        elif isinstance(item, list):
+            total += sum(one is not None and not isinstance(one, (dict, list)) for one in item)
+            open_ += item
+    return total
+
+
+def depth_of(body: bytes) -> int:
+    """How deep the arrays and objects of ``body`` are nested."""
+    depth = deepest = 0
+    for bracket in _BRACKETS.finditer(_STRINGS.sub(b"", body)):
+        depth += 1 if bracket[0] in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def is_doubled(value: Any) -> bool:
+    """Whether a key comes twice in one of the objects in ``value``."""
+    open_ = [value]
+    while open_:
+        item = open_.pop()
+        if isinstance(item, Doubled):
+            return True
+        if isinstance(item, (dict, list)):
+            open_ += item.values() if isinstance(item, dict) else item
+    return False
 
 
 def encode_exactly(value: Any) -> bytes:

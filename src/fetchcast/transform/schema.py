@@ -14,9 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from fetchcast.transform.reading import Odd
+from fetchcast.transform.reading import Odd, is_nameable
 
-MAX_FIELDS = 400
+MAX_FIELDS = 1000
 """An object with more keys than this is a map of data, not a record: it is kept as JSON text."""
 MAX_DEPTH = 12
 """What is nested deeper than this is kept as JSON text."""
@@ -158,7 +158,8 @@ class Node:
             return self._close()
         grew = self.add(Kind.OBJECT)
         for key, item in value.items():
-            grew |= self.field(key).learn(item, depth + 1)
+            if key in self.fields or is_nameable(key):
+                grew |= self.field(key).learn(item, depth + 1)
         return grew
 
     def _learn_array(self, value: list[Any], depth: int) -> bool:

@@ -107,7 +107,9 @@ class Shaper:
 
     def _shapes(self, landed: Sequence[Landed]) -> list[Shape]:
         self._take_sample(landed)
-        return [Block(self._model, block).shape() for block in _blocks(landed)]
+        # Without one body that can be read nothing is known, and nothing must be settled.
+        model = self._model if self._model.sampled else Model(self.name, self.options, rows=())
+        return [Block(model, block).shape() for block in _blocks(landed)]
 
     def _take_sample(self, landed: Sequence[Landed]) -> None:
         """Learn from a few answers, so that the others decode at once."""

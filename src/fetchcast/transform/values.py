@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fetchcast.transform.picks import Declared
-from fetchcast.transform.reading import Odd, count_leaves
+from fetchcast.transform.reading import Odd, count_elements, count_leaves
 from fetchcast.transform.schema import (
     ARROW_TYPES,
     FIRST_TIME_US,
@@ -192,22 +191,19 @@ def _is_utf8(text: bytes | None) -> bool:
 
 
 def count_raw(raw: Any, *, alone: bool = False) -> tuple[int, int]:
-    """Values in a raw JSON text: all, and those of them that are not the value of a key."""
+    """Values in a raw JSON text: all, and those of them that are not the value of a key.
+
+    Raises:
+        RecursionError: If it is nested too deeply to be read.
+    """
     if raw is None:
         return 0, 0
     text = bytes(raw)
     if text[:1] not in {b"{", b"["}:
         there = 0 if text == b"null" else 1
         return there, there if alone else 0
-    value = _read_raw(text)
+    value = _PAIRS.decode(text.decode(errors="replace"))
     return count_leaves(value), count_elements(value)
-
-
-def _read_raw(text: bytes) -> Any:
-    try:
-        return _PAIRS.decode(text.decode(errors="replace"))
-    except (ValueError, RecursionError):
-        return msgspec.json.decode(text)
 
 
 class _Pairs(dict[str, Any]):
@@ -218,16 +214,3 @@ class _Pairs(dict[str, Any]):
 
 
 _PAIRS = json.JSONDecoder(object_pairs_hook=_Pairs)
-
-
-def count_elements(value: Any) -> int:
-    """How many of the values in ``value`` stand directly in an array."""
-    if isinstance(value, dict):
-        lost = sum(count_elements(item) for _, item in getattr(value, "earlier", ()))
-        return lost + sum(map(count_elements, value.values()))
-    if isinstance(value, list):
-        return sum(
-            count_elements(item) if isinstance(item, (dict, list)) else item is not None
-            for item in value
-        )
-    return 0
