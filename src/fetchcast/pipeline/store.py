@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from typing import TypeVar
@@ -167,13 +167,7 @@ def _addresses(table: TableOptions) -> list[str]:
 def _with_answers(window: Sequence[Planned], reader: Reader) -> list[tuple[Planned, Landed | None]]:
     keys = [row.request.key for row in window if row.request]
     found = {landed.key: landed for landed in reader.by_keys(keys)}
-    return [(row, _answer_to(row, found)) for row in window]
-
-
-def _answer_to(row: Planned, found: Mapping[str, Landed]) -> Landed | None:
-    landed = found.get(row.request.key) if row.request else None
-    # Rows that share a call have one answer, but each its own columns of the input.
-    return replace(landed, params=row.params) if landed else None
+    return [(row, found.get(row.request.key) if row.request else None) for row in window]
 
 
 def _windows(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
