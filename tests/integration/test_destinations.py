@@ -320,5 +320,5 @@ def user_table(database: Destination, statement: str) -> None:
     else:
         import psycopg
 
-        with psycopg.connect(database._dsn) as connection:
+        with psycopg.connect(database._address.dsn) as connection:
             connection.execute(statement)

@@ -39,9 +39,10 @@ LOADER = """
                 from_seq=number, upto_seq=number + 1, shape="s", rows=rows, loaded_at=number)
             if loading.note(note):
                 for part in range(4):
-                    data = pa.table({"_request_key": [f"{number}-{part}"] * (rows // 4),
+                    key = f"{number}-{part}"
+                    data = pa.table({"_request_key": [key] * (rows // 4),
                                      "load": [number] * (rows // 4)})
-                    loading.write(Batch(target=Target(table="t"), rows=data, keys=[f"{number}-{part}"]))
+                    loading.write(Batch(target=Target(table="t"), rows=data, keys=[key]))
         print(number, flush=True)
 """
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -82,7 +84,8 @@ class PostgreSQL:
     """
 
     def __init__(self, url: str, *, copy: str | None = None) -> None:
-        self._dsn, self._schema, self._url = _split(url)
+        self._address = address(url)
+        self._url, self._schema = self._address.shown, self._address.schema
         self._copy = copy or os.environ.get(_COPY_ENV) or _best_copy()
         if self._copy not in COPY_WAYS:
             raise ConfigError(_COPY_ENV, self._copy, " or ".join(COPY_WAYS))
@@ -128,7 +131,7 @@ class PostgreSQL:
         import adbc_driver_manager  # noqa: PLC0415  a driver is loaded if used
 
         try:
-            session = AdbcSession(self._dsn)
+            session = AdbcSession(self._address.dsn)
             try:
                 session.run("SET TRANSACTION READ ONLY")
                 session.run(f"SET LOCAL statement_timeout = '{_QUERY_TIMEOUT_S}s'")
@@ -139,19 +142,30 @@ class PostgreSQL:
             finally:
                 session.close()
         except adbc_driver_manager.Error as error:
-            raise QueryError(self._url, _text(error), "correct the SQL, or the address") from None
+            text = self._scrubbed(_text(error))
+            raise QueryError(self._url, text, "correct the SQL, or the address") from None
+
+    def _scrubbed(self, text: str) -> str:
+        for secret in self._address.secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def _open(self) -> Session:
+        try:
+            return self._connected()
+        except DestinationError as error:
+            url, problem, _ = error.args
+            raise DestinationError(url, self._scrubbed(problem), _REACH) from None
+
+    def _connected(self) -> Session:
         with _told(self._url, "nothing was changed"):
             way = AdbcSession if self._copy == "adbc" else PsycopgSession
-            session = way(self._dsn)
+            session = way(self._address.dsn)
         version = session.version
         if version < _OLDEST:
             session.close()
             raise DestinationError(
-                self._url,
-                f"the server is PostgreSQL {version // 10_000}",
-                "PostgreSQL 14 or later is needed",
+                self._url, f"it is PostgreSQL {version // 10_000}; 14 or later is needed", _REACH
             )
         session.run("SET LOCAL TimeZone = 'UTC'")
         session.run(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
@@ -166,6 +180,10 @@ class PostgreSQL:
         return self._schema
 
 
+_REACH = (
+    "see that the server runs and the address is right; landed answers are kept, and the next "
+    "`fetchcast run` loads them"
+)
 _UNSURE = (
     "the answer to COMMIT did not arrive: the load is whole or not there, and loading it again "
     "does no harm"
@@ -425,23 +443,38 @@ def _best_copy() -> str:
     return "pgpq" if importlib.util.find_spec("pgpq") else "adbc"
 
 
-def _split(url: str) -> tuple[str, str | None, str]:
-    """The address for libpq, the schema, and the address without secrets."""
-    parts = urlsplit(url)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    schema = next((value for name, value in query if name == "schema"), None)
-    options = [(name, value) for name, value in query if name != "schema"]
-    if "connect_timeout" not in dict(options):
-        options.append(("connect_timeout", str(_CONNECT_TIMEOUT_S)))
-    dsn = parts._replace(scheme="postgresql", query=urlencode(options)).geturl()
-    shown_query = [pair for pair in query if pair[0] not in _SECRETS]
-    user, at, host = parts.netloc.rpartition("@")
-    shown = parts._replace(
-        scheme="postgresql",
-        netloc=user.partition(":")[0] + at + host,
-        query=urlencode(shown_query, safe="/"),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A PostgreSQL address, taken apart."""
+
+    dsn: str
+    """For libpq."""
+    schema: str | None
+    shown: str
+    """For people, without secrets."""
+    secrets: tuple[str, ...]
+    """What a driver's message must not repeat."""
+
+
+def address(url: str) -> Address:
+    """Take ``url`` apart; also a malformed one gives away no password."""
+    _, _, rest = url.partition("://")
+    # The last @ ends the password, even one with unescaped characters that a URL parser trips on.
+    login, at, place = rest.rpartition("@")
+    user, _, password = login.partition(":")
+    place, _, query_text = place.partition("?")
+    query = parse_qsl(query_text, keep_blank_values=True)
+    options = {name: value for name, value in query if name != "schema"}
+    options.setdefault("connect_timeout", str(_CONNECT_TIMEOUT_S))
+    shown = {name: value for name, value in query if name not in _SECRETS}
+    secrets = [password, unquote(password), *re.split(r"[/?#@:]", password)]
+    secrets += [value for name, value in query if name in _SECRETS]
+    return Address(
+        dsn=f"postgresql://{login}{at}{place}?{urlencode(options)}",
+        schema=dict(query).get("schema"),
+        shown=f"postgresql://{user}{at}{place}" + (f"?{urlencode(shown, safe='/')}" * bool(shown)),
+        secrets=tuple(sorted((secret for secret in secrets if secret), key=len, reverse=True)),
     )
-    return dsn, schema, shown.geturl()
 
 
 def _current(session: Session) -> str:

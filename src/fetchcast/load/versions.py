@@ -150,10 +150,14 @@ class Versions:
         """Remove versions that a killed load left behind and those that have grown old."""
         newest = published.version if published else 0
         for path in self.folder.glob("*.tmp"):
-            path.unlink(missing_ok=True)
+            if path.is_dir():  # What DuckDB had spilt.
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         for path in self.folder.glob(f"[0-9]*{self.door.suffix}*"):
             number = int(path.name.split(".", 1)[0])
-            if newest - _KEPT < number <= newest and path.suffix == self.door.suffix:
+            kept = newest - _KEPT < number <= newest and path.suffix == self.door.suffix
+            if kept or path.is_dir():
                 continue
             with suppress(PermissionError):  # Windows: a reader still has it open.
                 path.unlink(missing_ok=True)
