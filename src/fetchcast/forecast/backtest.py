@@ -152,9 +152,9 @@ class Rehearsal:
 
     def weights(self, past: Past, families: Sequence[str], cutoff: int | None) -> dict[str, Floats]:
         """The share of each family by what is known at ``cutoff`` (None: by everything)."""
-        first = first_weights(families, restlessness(past))
         if len(families) == 1:
-            return first
+            return {families[0]: np.ones(len(past.values))}
+        first = first_weights(families, restlessness(past, past.targets.shape[1]))
         sums = {name: np.zeros(len(past.values)) for name in families}
         count, origins = np.zeros(len(past.values)), np.zeros(len(past.values))
         for seen in self.trials:

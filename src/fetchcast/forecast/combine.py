@@ -94,34 +94,28 @@ def bounded(said: Prediction, least: float | None, most: float | None) -> Predic
     )
 
 
-def restlessness(past: Past) -> Floats:
-    """How far a series moves in one cycle, against how far it strays from its median.
+def restlessness(past: Past, horizon: int) -> Floats:
+    """How wrong the last cycle is as a forecast, against how wrong the mean so far is.
 
-    About 1.4 for independent values, which have no level to find; well below 1 for a trend, a
-    random walk or a strong season.
+    Both as far ahead as the horizon, at every period of the past. About 1.4 for independent
+    values, which have no level to find; well below 1 for a trend, a random walk, a strong season.
 
     Returns:
         Shape ``(series,)``; 1 where there is nothing to compare.
     """
-    before = np.searchsorted(past.periods, past.periods - past.season)
-    there = past.periods[np.minimum(before, past.periods.size - 1)] == past.periods - past.season
-    change = np.abs(past.values[:, there] - past.values[:, before[there]])
-    known = ~np.isnan(change)
+    lag = -(-horizon // past.season) * past.season
+    before = np.searchsorted(past.periods, past.periods - lag, side="right") - 1
+    there = before >= 0
+    before = before[there]
+    exact = past.periods[before] == past.periods[there] - lag
+    seen = ~np.isnan(past.values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        moved = np.where(known, change, 0).sum(axis=1) / known.sum(axis=1)
-        seen = ~np.isnan(past.values)
-        middle = _median(past.values, seen)
-        strayed = np.where(seen, np.abs(past.values - middle[:, None]), 0).sum(axis=1)
-        ratio = moved * seen.sum(axis=1) / strayed
+        so_far = np.cumsum(np.where(seen, past.values, 0), axis=1) / np.cumsum(seen, axis=1)
+        naive = np.abs(past.values[:, there] - past.values[:, before])
+        mean = np.abs(past.values[:, there] - so_far[:, before])
+        known = exact & ~np.isnan(naive) & ~np.isnan(mean)
+        ratio = np.where(known, naive, 0).sum(axis=1) / np.where(known, mean, 0).sum(axis=1)
     return np.where(np.isfinite(ratio), ratio, 1.0)
-
-
-def _median(values: Floats, seen: np.ndarray) -> Floats:
-    ascending = np.sort(values, axis=1)  # NaN goes last.
-    count = np.maximum(seen.sum(axis=1), 1)
-    rows = np.arange(len(values))
-    low, high = ascending[rows, (count - 1) // 2], ascending[rows, count // 2]
-    return np.asarray((low + high) / 2, np.float64)
 
 
 def first_weights(families: Sequence[str], restless: Floats) -> dict[str, Floats]:

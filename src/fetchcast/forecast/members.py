@@ -83,7 +83,7 @@ def members(
     taken = {model.name for model in empirical}
     return Members(
         empirical=empirical,
-        statistical=tuple(n for n in asked if n != "mstl" or season >= statistical.MSTL_SEASON),
+        statistical=statistical.fitting(asked, season),
         own=own,
         baselines=[m for m in (CLIMATOLOGY, SEASONAL_NAIVE) if m.name not in taken],
         spread=spread,

@@ -170,7 +170,7 @@ def _members(job: _Job, panel: Panel, cuts: Sequence[int], reach: int, least: in
     without = replace(everyone, statistical=())
     days = half_life(panel.grid.frequency, HALF_LIFE_DAYS)
     whole = past_of(panel, panel.last[:, None] + 1, days)
-    if float(np.median(restlessness(whole))) > _NO_LEVEL:
+    if float(np.median(restlessness(whole, reach or 1))) > _NO_LEVEL:
         return without
     if not statistical.available():
         job.notes.append(

@@ -5,7 +5,8 @@ import takes seconds, and data without a level to find never ask.
 
 What is asked for is cheap on purpose. A point forecast of CES takes 1/10 of the time that its
 simulated intervals take, and those are too narrow anyway; so CES borrows the spread of ETS, and
-the widths of all are put right by calibration (`fetchcast.forecast.calibrate`).
+the widths of all are put right by calibration (`fetchcast.forecast.calibrate`). From 24 periods
+per cycle on MSTL takes the place of ETS, which is slow there and blind to cycles beyond 24.
 """
 
 from __future__ import annotations
@@ -48,6 +49,12 @@ class Points:
 def available() -> bool:
     """Whether the optional extra ``statistical`` is installed."""
     return find_spec("statsforecast") is not None
+
+
+def fitting(names: Sequence[str], season: int) -> tuple[str, ...]:
+    """Those of ``names`` that can see a cycle of ``season`` periods."""
+    blind = "ets" if season >= MSTL_SEASON else "mstl"
+    return tuple(name for name in names if name != blind)
 
 
 def predict(
@@ -138,19 +145,17 @@ def fit(
     cycle = season if y.size >= 2 * season + 2 else 1
     total = horizon + ahead
     found: dict[str, Points] = {}
-    guide = _attempt(_ets, y, cycle, total)
-    for name, model in (("theta", _theta), ("mstl", _mstl)):
-        if name in names and (name != "mstl" or cycle >= MSTL_SEASON):
-            points = _attempt(model, y, cycle, total)
-            if points is not None:
-                found[name] = points
-                guide = guide or points
-    if guide is not None and "ets" in names:
-        found["ets"] = guide
+    models = {"mstl": _mstl} if cycle >= MSTL_SEASON else {"ets": _ets}
+    for name, model in (models | {"theta": _theta}).items():
+        points = _attempt(model, y, cycle, total)
+        if points is not None:
+            found[name] = points
+    guide = next(iter(found.values()), None)
     if guide is not None and "ces" in names:
         points = _attempt(partial(_ces, guide=guide), y, cycle, total)
         if points is not None:
             found["ces"] = points
+    found = {name: points for name, points in found.items() if name in names}
     return {name: _later(points, ahead) for name, points in found.items()}
 
 
