@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fetchcast.errors import BodyTooLarge, ConnectFailed, TimedOut, TransportStopped
+from fetchcast.errors import BodyTooLarge, BrokenAnswer, ConnectFailed, TimedOut, TransportStopped
 from fetchcast.extract.addresses import redacted
 from fetchcast.extract.transport_contract import TransportOptions
 
@@ -35,6 +35,17 @@ def too_large(url: str, options: TransportOptions) -> BodyTooLarge:
     """Nothing of the body is kept."""
     text = f"the decoded body is larger than max_body_bytes = {options.max_body_bytes}"
     return BodyTooLarge(redacted(url), text)
+
+
+def undecodable(url: str, why: object) -> BrokenAnswer:
+    """The body is not what its encoding says, or not all of it."""
+    text = f"the body is not what its Content-Encoding says ({why})"
+    return BrokenAnswer(redacted(url), text)
+
+
+def no_http(url: str, why: object) -> BrokenAnswer:
+    """Something answers, in another language."""
+    return BrokenAnswer(redacted(url), f"what came is not HTTP ({why})")
 
 
 def no_address(url: str, why: object) -> ConnectFailed:

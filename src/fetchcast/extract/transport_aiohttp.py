@@ -15,13 +15,14 @@ from typing import Final
 
 import aiohttp
 import yarl
-from aiohttp import http_exceptions
 
 from fetchcast.errors import BrokenAnswer, CallError, ConfigError
 from fetchcast.extract.addresses import REDIRECTS, Trail, ascii_url, follow, redacted
+from fetchcast.extract.decoding import ENCODINGS, Overlong, Undecodable, decoded
 from fetchcast.extract.failures import (
     merged,
     no_address,
+    no_http,
     no_name,
     no_proxy,
     no_tls,
@@ -32,6 +33,7 @@ from fetchcast.extract.failures import (
     not_trusted,
     stopped,
     too_large,
+    undecodable,
 )
 from fetchcast.extract.transport_contract import Done, TransportOptions
 from fetchcast.records import Answer, Request
@@ -54,7 +56,8 @@ async def open_aiohttp(options: TransportOptions) -> AsyncIterator[AiohttpTransp
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=options.max_connections, ssl=_trust(options)),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": options.user_agent},
+        headers={"User-Agent": options.user_agent, "Accept-Encoding": ENCODINGS},
+        auto_decompress=False,  # See `fetchcast.extract.decoding`.
         timeout=aiohttp.ClientTimeout(total=None, connect=options.connect_timeout_s),
         trust_env=options.proxy is None,
         skip_auto_headers=("Content-Type",),
@@ -159,6 +162,10 @@ class AiohttpTransport:
             return error
         except TimeoutError:
             return not_complete(call.trail.request.url, options)
+        except Overlong:
+            return too_large(call.trail.request.url, options)
+        except Undecodable as why:
+            return undecodable(call.trail.request.url, why)
         except Exception as error:  # noqa: BLE001  aiohttp and its parsers raise many kinds
             return _call_error(call.trail.request.url, error)
 
@@ -173,7 +180,11 @@ class AiohttpTransport:
                     return Answer(
                         status=response.status,
                         headers=headers,
-                        body=await self._body(call.trail.request.url, response),
+                        body=decoded(
+                            await self._body(call.trail.request.url, response),
+                            headers.get("content-encoding", ""),
+                            options.max_body_bytes,
+                        ),
                         url=call.trail.request.url,
                         elapsed_s=time.monotonic() - call.started,
                         http_version=_version(response),
@@ -240,16 +251,10 @@ def _call_error(url: str, error: Exception) -> CallError:
             return verdict(url, _cause(error))
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return BrokenAnswer(redacted(url), "the server closed the connection without an answer")
-    meaning = "the connection broke"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        undecodable = isinstance(error.__cause__, http_exceptions.ContentEncodingError)
-        meaning = (
-            "the body is not what its Content-Encoding says"
-            if undecodable
-            else "the answer was cut short"
-        )
-    elif isinstance(error, aiohttp.ClientResponseError):
-        meaning, text = "what came is not HTTP", error.message
+    if isinstance(error, aiohttp.ClientResponseError):
+        return no_http(url, error.message)
+    cut = isinstance(error, aiohttp.ClientPayloadError)
+    meaning = "the answer was cut short" if cut else "the connection broke"
     return BrokenAnswer(redacted(url), f"{meaning} ({text})")
 
 

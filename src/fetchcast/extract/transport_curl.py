@@ -31,10 +31,12 @@ from fetchcast.errors import (
     TimedOut,
 )
 from fetchcast.extract.addresses import REDIRECTS, Trail, ascii_url, follow, redacted
+from fetchcast.extract.decoding import ENCODINGS, Overlong, Undecodable, decoded
 from fetchcast.extract.failures import (
     bug,
     merged,
     no_address,
+    no_http,
     no_name,
     no_proxy,
     no_tls,
@@ -45,6 +47,7 @@ from fetchcast.extract.failures import (
     not_trusted,
     stopped,
     too_large,
+    undecodable,
 )
 from fetchcast.extract.heads import HeadReader
 from fetchcast.extract.sockets import READ, Watch, open_watch
@@ -53,10 +56,10 @@ from fetchcast.records import Answer, Request
 
 _CLOSING_S = 1.0  # A name lookup cannot be interrupted; the thread is a daemon and may outlive us.
 _IDLE_S = 60.0
+_RESTARTS = 3  # Of one call, where idle connections turn out to be dead.
 _STREAMS = 1_000  # Of one HTTP/2 connection; a server's own setting is obeyed where it is lower.
 # Options that libcurl has and pycurl has no name for.
 _SUPPRESS_CONNECT_HEADERS, _QUICK_EXIT = 265, 322
-_COUNTS_DECODED: Final = pycurl.version_info()[2] >= 8 << 16 | 20 << 8  # MAXFILESIZE, from 8.20.
 
 _Result: TypeAlias = Answer | CallError
 
@@ -90,6 +93,7 @@ class _Call:
         "lines",
         "put",
         "request",
+        "restarts",
         "slot",
         "started",
         "steps",
@@ -107,7 +111,7 @@ class _Call:
         self.done: Done | None = done
         self.slot: _Slot | None = None
         self.started = 0.0
-        self.steps = 0
+        self.steps = self.restarts = 0
         self.alone = False
 
     def cancel(self) -> None:
@@ -275,22 +279,21 @@ class _Engine(threading.Thread):
     def _turn(self) -> None:
         """Take in what came, wait for a socket, a timer or the bell, hand over what has ended."""
         self._admit()
-        if self._launch():
+        while self._launch():
             self._drive(pycurl.SOCKET_TIMEOUT, 0)
-            self._collect()  # What fails at once (no such protocol) has no socket to wait for.
+            # What fails at once has no socket to wait for, and a near server answers at once.
+            self._collect()
         self._hand_over()
         self._tell_watch()
         self._asleep = True
         ready = self._watch.wait(self._patience())
         self._asleep = False
-        drove = False
         for fd, events in ready:
             if fd == self._ear_fd:
                 self._ear.recv(4096)
             else:
-                drove = True
                 self._drive(fd, events)
-        if not drove:
+        if not ready:
             self._drive(pycurl.SOCKET_TIMEOUT, 0)
         if time.monotonic() >= self._next_deadline:
             self._keep_deadlines()
@@ -386,40 +389,57 @@ class _Engine(threading.Thread):
                 for easy in whole:
                     self._finish(self._slots[easy], now)
             for easy, code, text in broken:
-                slot = self._slots[easy]
-                call, error = slot.call, _call_error(slot, code, text, self._options)
-                self._release(slot)
-                if call is not None:
-                    self._batch.append((call, error))
+                self._give_up(self._slots[easy], code, text)
+
+    def _give_up(self, slot: _Slot, code: int, text: str) -> None:
+        """End a call that broke; or try again, if it met a connection that the server had left."""
+        call = slot.call
+        assert call is not None
+        if slot.met_a_dead_connection(code) and call.restarts < _RESTARTS:
+            call.restarts += 1
+            self._release(slot)
+            self._waiting.appendleft(call)
+            return
+        self._batch.append((call, _call_error(slot, code, text, self._options)))
+        self._release(slot)
 
     def _finish(self, slot: _Slot, now: float) -> None:
-        call, body = slot.call, slot.body()
+        """The last byte is here; read the head, unpack the body."""
+        call, lines, body = slot.call, slot.lines, slot.body()
         assert call is not None
+        url = call.request.url
         result: _Result
         try:
-            status, version, headers = self._heads.read(slot.lines)
+            status, version, headers = self._heads.read(lines)
+            if "content-encoding" in headers:
+                limit = self._options.max_body_bytes
+                body = decoded(body, headers["content-encoding"], limit)
+        except Overlong:
+            result = too_large(url, self._options)
+        except Undecodable as why:
+            result = undecodable(url, why)
         except ValueError:
-            result = BrokenAnswer(
-                redacted(call.request.url), "the answer has no readable status line"
+            result = no_http(url, "it has no readable status line")
+        else:
+            self._note_sharing(call, version)
+            if status in REDIRECTS and "location" in headers:
+                self._release(slot)
+                self._redirect(call, status, headers["location"])
+                return
+            result = Answer(
+                status=status,
+                headers=headers,
+                body=body,
+                url=url,
+                elapsed_s=now - call.started,
+                http_version=version,
             )
-            self._release(slot)
-            self._batch.append((call, result))
-            return
         self._release(slot)
+        self._batch.append((call, result))
+
+    def _note_sharing(self, call: _Call, version: str) -> None:
         if call.alone and call.request.url.startswith("https:"):
             self._shared[_origin(call.request.url)] = version.startswith("2")
-        if status in REDIRECTS and "location" in headers:
-            self._redirect(call, status, headers["location"])
-            return
-        result = Answer(
-            status=status,
-            headers=headers,
-            body=body,
-            url=call.request.url,
-            elapsed_s=now - call.started,
-            http_version=version,
-        )
-        self._batch.append((call, result))
 
     def _redirect(self, call: _Call, status: int, location: str) -> None:
         trail = Trail(request=call.request, headers=call.headers, steps=call.steps)
@@ -479,6 +499,7 @@ class _Settings:
 
     def __init__(self, options: TransportOptions) -> None:
         self.options = options
+        self.http2 = options.http2 == "auto"
         self.ca_file = options.ca_file or os.environ.get("SSL_CERT_FILE")
         found = getproxies_environment() if options.proxy is None else {}
         self.no_proxy = found.get("no", "")
@@ -487,9 +508,8 @@ class _Settings:
         self.tls_proxy = found.get("https", every)
 
     def apply(self, easy: pycurl.Curl) -> None:
-        """Set up ``easy`` for any number of GET calls; address, headers and proxy come later."""
+        """Set up ``easy`` for any number of GET calls; address, headers and what TLS decides come later."""
         options = self.options
-        http2 = options.http2 == "auto"
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (_QUICK_EXIT, 1),
@@ -497,11 +517,10 @@ class _Settings:
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (
                 pycurl.HTTP_VERSION,
-                pycurl.CURL_HTTP_VERSION_2TLS if http2 else pycurl.CURL_HTTP_VERSION_1_1,
+                pycurl.CURL_HTTP_VERSION_2TLS if self.http2 else pycurl.CURL_HTTP_VERSION_1_1,
             ),
-            # Better wait for the first connection to offer HTTP/2 than open one per call.
-            (pycurl.PIPEWAIT, int(http2)),
-            (pycurl.ACCEPT_ENCODING, ""),  # All that this libcurl can decode.
+            (pycurl.ACCEPT_ENCODING, ENCODINGS),
+            (pycurl.HTTP_CONTENT_DECODING, 0),  # See `fetchcast.extract.decoding`.
             (pycurl.CONNECTTIMEOUT_MS, max(1, round(options.connect_timeout_s * 1000))),
             (pycurl.MAXFILESIZE_LARGE, options.max_body_bytes),
             (pycurl.USERAGENT, options.user_agent),
@@ -521,8 +540,7 @@ class _Slot:
     __slots__ = (
         "_fresh",
         "_last_lines",
-        "_proxy",
-        "_room",
+        "_plain",
         "_settings",
         "call",
         "chunks",
@@ -538,7 +556,6 @@ class _Slot:
         self.lines: list[bytes] = []
         self.chunks: list[bytes] = []
         self.sent = 0.0
-        self._room = 0
         self._fresh = False
         self._prepare()
 
@@ -546,19 +563,10 @@ class _Slot:
         self._settings.apply(self.easy)
         self._fresh = True
         self._last_lines: list[bytes] | None = None
-        self._proxy: str | None = None
+        self._plain: bool | None = None
         self.easy.setopt(pycurl.HEADERFUNCTION, self.lines.append)
         # A C function called from C: a body costs no Python code until it is complete.
-        write = self.chunks.append if _COUNTS_DECODED else self._write
-        self.easy.setopt(pycurl.WRITEFUNCTION, write)
-
-    def _write(self, chunk: bytes) -> int:
-        """Count decoded bytes ourselves where libcurl counts only what came over the wire."""
-        self._room -= len(chunk)
-        if self._room < 0:
-            return 0  # Fewer than were given: libcurl ends the transfer.
-        self.chunks.append(chunk)
-        return len(chunk)
+        self.easy.setopt(pycurl.WRITEFUNCTION, self.chunks.append)
 
     def load(self, call: _Call) -> None:
         """Make the handle ready for ``call``.
@@ -572,14 +580,16 @@ class _Slot:
         if call.lines is not self._last_lines:
             easy.setopt(pycurl.HTTPHEADER, call.lines)
             self._last_lines = call.lines
-        proxy = settings.plain_proxy if url.startswith("http:") else settings.tls_proxy
-        if proxy != self._proxy:
-            easy.setopt(pycurl.PROXY, proxy)
-            self._proxy = proxy
+        plain = url.startswith("http:")
+        if plain is not self._plain:
+            easy.setopt(pycurl.PROXY, settings.plain_proxy if plain else settings.tls_proxy)
+            # Better wait for the first connection to offer HTTP/2 than open one per call. Over
+            # plain HTTP there is no offer, and the wait would be for the whole first answer.
+            easy.setopt(pycurl.PIPEWAIT, int(not plain and settings.http2))
+            self._plain = plain
         if request.method != "GET" or request.body is not None:
             self._fresh = False
             _set_method(easy, request)
-        self._room = settings.options.max_body_bytes
         self.call, call.slot = call, self
         self.sent = time.monotonic()
         call.started = call.started or self.sent  # A redirect goes on with the same time.
@@ -601,10 +611,17 @@ class _Slot:
         """What was written, in one piece."""
         return b"".join(self.chunks)
 
-    @property
-    def overflowed(self) -> bool:
-        """Whether the body was larger than it may be."""
-        return self._room < 0
+    def met_a_dead_connection(self, code: int) -> bool:
+        """Whether a call that may be repeated went into a used connection and nothing came out.
+
+        libcurl sees by itself that an idle connection is closed, but not always that it is reset.
+        """
+        return (
+            code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, pycurl.E_GOT_NOTHING)
+            and self._fresh
+            and not self.lines
+            and not self.easy.getinfo(pycurl.NUM_CONNECTS)
+        )
 
     def due(self) -> float:
         """When the call has to have ended, or its answer to have begun."""
@@ -679,14 +696,13 @@ _CONNECT_ERRORS: Final[Mapping[int, Callable[[str, object], CallError]]] = {
     pycurl.E_SSL_CACERT_BADFILE: not_trusted,
     97: no_proxy,  # CURLE_PROXY
 }
+_WEIRD: Final = 8  # CURLE_WEIRD_SERVER_REPLY
 _ANSWER_TEXTS: Final = {
-    8: "what came is not HTTP",  # CURLE_WEIRD_SERVER_REPLY
     pycurl.E_HTTP2: "the HTTP/2 connection broke",
     pycurl.E_PARTIAL_FILE: "the answer was cut short",
     pycurl.E_GOT_NOTHING: "the server closed the connection without an answer",
     pycurl.E_SEND_ERROR: "the connection broke while sending",
     pycurl.E_RECV_ERROR: "the connection broke",
-    pycurl.E_BAD_CONTENT_ENCODING: "the body is not what its Content-Encoding says",
     92: "the HTTP/2 stream broke",  # CURLE_HTTP2_STREAM
     100: "the head of the answer is too large",  # CURLE_TOO_LARGE
 }
@@ -698,11 +714,13 @@ def _call_error(slot: _Slot, code: int, text: str, options: TransportOptions) ->
     url = slot.call.request.url
     if code == pycurl.E_OPERATION_TIMEDOUT:  # The only deadline that libcurl keeps for us.
         return not_connected(url, options)
-    if code == pycurl.E_FILESIZE_EXCEEDED or slot.overflowed:
+    if code == pycurl.E_FILESIZE_EXCEEDED:
         return too_large(url, options)
     if code == pycurl.E_COULDNT_CONNECT:
         number = slot.easy.getinfo(pycurl.OS_ERRNO)
         return nobody_there(url, os.strerror(number) if number else text)
+    if code == _WEIRD or (code == pycurl.E_UNSUPPORTED_PROTOCOL and "0.9" in text):
+        return no_http(url, text)
     if code in _CONNECT_ERRORS:
         return _CONNECT_ERRORS[code](url, text)
     meaning = _ANSWER_TEXTS.get(code, f"libcurl error {code}")
