@@ -1,7 +1,8 @@
 """PREDICT: forecasts with the evidence for them. Pure: arrays in, arrays out."""
 
+from fetchcast.forecast.answers import Answered
 from fetchcast.forecast.options import SeriesOptions
-from fetchcast.forecast.question import Answered, QuestionOptions, answer
+from fetchcast.forecast.question import QuestionOptions, answer
 from fetchcast.forecast.series import SeriesForecast, forecast_series
 
 __all__ = [

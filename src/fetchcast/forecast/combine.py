@@ -32,7 +32,7 @@ _CLEARLY = 0.075
 _HARDLY = 0.025
 _PRIOR_ORIGINS = 6.0
 _LEVEL_BELOW = 0.8
-_LEVEL_ABOVE = 1.2
+_LEVEL_ABOVE = 1.0
 
 
 def average(said: Mapping[str, Prediction]) -> Prediction:

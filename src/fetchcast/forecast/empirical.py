@@ -176,6 +176,6 @@ def running(happened: Floats, positions: Ints, ahead: Ints) -> Floats:
 
 
 def family(names: Sequence[str] | None, season: int) -> list[Weighted]:
-    """The empirical models among ``names`` (None: all) that make sense for a cycle of ``season``."""
+    """The empirical models among ``names`` (None: all) that suit a cycle of ``season``."""
     models = [CLIMATOLOGY, SEASONAL, RECENT] if season > 1 else [CLIMATOLOGY, RECENT]
     return [model for model in models if names is None or model.name in names]

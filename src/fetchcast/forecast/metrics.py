@@ -137,7 +137,7 @@ def brier(probability: Floats, happened: Bools) -> float:
 
 
 def skill(loss: float, reference: float) -> float:
-    """The share of a reference's loss that a forecast saves; below 0 it is worse. Higher is better."""
+    """The share of a reference's loss that a forecast saves, higher is better; below 0: worse."""
     return 1 - loss / reference if reference > 0 else float("nan")
 
 

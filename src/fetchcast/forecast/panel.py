@@ -107,8 +107,8 @@ def panels(name: str, rows: pa.Table, options: SeriesOptions) -> tuple[list[Pane
     jobs.sort()
     built = []
     for grid, same in groupby(jobs, key=lambda job: job[0]):
-        for part in _parts([(last, first, which) for _, last, first, which in same]):
-            built.append(_panel(columns, grid, part, options))
+        parts = _parts([(last, first, which) for _, last, first, which in same])
+        built += [_panel(columns, grid, part, options) for part in parts]
     return built, columns.notes
 
 
@@ -248,7 +248,7 @@ def read(name: str, rows: pa.Table, options: SeriesOptions) -> Columns:
     missing = {"ds", "y"} - set(rows.column_names)
     if missing:
         have = ", ".join(rows.column_names) or "none"
-        raise SeriesError(name, f"the SQL yields no column {sorted(missing)[0]!r} (it has: {have})")
+        raise SeriesError(name, f"the SQL yields no column {min(missing)!r} (it has: {have})")
     notes: list[str] = []
     ids, codes = _ids(name, rows)
     stamps, zoned, bad_stamp = _stamps(name, rows, options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -65,6 +65,24 @@ NOUN = {
 }
 
 _MONTHS = {Frequency.MONTHLY: 1, Frequency.QUARTERLY: 3, Frequency.YEARLY: 12}
+_LONGEST_FIRST = (Frequency.YEARLY, Frequency.QUARTERLY, Frequency.MONTHLY)
+
+
+class _Facts(NamedTuple):
+    """What gives the frequency of one series away."""
+
+    step: int
+    """The greatest common divisor of its steps: microseconds, whole days, months."""
+    days: int
+    months: int
+    same_day: bool
+    """Always on the same day of the month."""
+    month_ends: bool
+    once_a_day: bool
+    first_day: int
+    first_month: int
+    day: int
+    points: int
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -151,7 +169,7 @@ def frequencies(stamps: Ints, starts: Ints) -> list[Grid | None]:
         (ends - starts).tolist(),
         strict=True,
     )
-    return [_grid(*fact) for fact in facts]
+    return [_grid(_Facts(*fact)) for fact in facts]
 
 
 def _common(numbers: Ints, starts: Ints) -> Ints:
@@ -168,32 +186,15 @@ def _fewest(numbers: Ints, starts: Ints) -> Ints:
     return np.minimum.reduceat(steps, starts)
 
 
-def _grid(
-    step: int,
-    days: int,
-    months: int,
-    same_day: bool,  # noqa: FBT001  one row of `frequencies`
-    month_ends: bool,  # noqa: FBT001
-    once_a_day: bool,  # noqa: FBT001
-    first_day: int,
-    first_month: int,
-    day: int,
-    count: int,
-) -> Grid | None:
-    if not once_a_day:
-        return Grid(Frequency.HOURLY) if step % _MICROS_AN_HOUR == 0 else None
-    if count > 1 and (same_day or month_ends):
-        frequency = (
-            Frequency.YEARLY
-            if months % 12 == 0
-            else Frequency.QUARTERLY
-            if months % 3 == 0
-            else Frequency.MONTHLY
-        )
-        offset = first_month % _MONTHS[frequency]
-        return Grid(frequency, offset, 31 if month_ends else day)
-    if count > 2 and days % 7 == 0:  # noqa: PLR2004  two points a week apart say little
-        return Grid(Frequency.WEEKLY, first_day % 7)
+def _grid(fact: _Facts) -> Grid | None:
+    if not fact.once_a_day:
+        return Grid(Frequency.HOURLY) if fact.step % _MICROS_AN_HOUR == 0 else None
+    if fact.points > 1 and (fact.same_day or fact.month_ends):
+        frequency = next(each for each in _LONGEST_FIRST if fact.months % _MONTHS[each] == 0)
+        offset = fact.first_month % _MONTHS[frequency]
+        return Grid(frequency, offset, 31 if fact.month_ends else fact.day)
+    if fact.points > 2 and fact.days % 7 == 0:  # noqa: PLR2004  two points a week apart say little
+        return Grid(Frequency.WEEKLY, fact.first_day % 7)
     return Grid(Frequency.DAILY)
 
 
