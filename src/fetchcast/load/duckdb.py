@@ -308,7 +308,7 @@ def write_csv(
     Args:
         source: The Parquet file.
         target: The CSV file, which is overwritten.
-        order: Columns to order by, those that there are.
+        order: Columns to order by; rows stand as they were loaded if one of them is not there.
         delimiter: Between cells.
         guard: Whether text that a spreadsheet would run gets a ``'`` before it.
         url: For messages.
@@ -321,8 +321,8 @@ def write_csv(
             f"{cell(name, type_, guard=guard)} AS {sql.quoted(name)}"
             for name, type_, *_ in described
         )
-        names = [name for name, *_ in described if name in order]
-        by = f" ORDER BY {sql.listed(sorted(names, key=order.index))}" if names else ""
+        there = {name for name, *_ in described}
+        by = f" ORDER BY {sql.listed(order)}" if order and there.issuperset(order) else ""
         connection.execute(
             f"COPY (SELECT {columns} FROM {table}{by}) TO {sql.text_literal(str(target))} "
             f"(FORMAT csv, HEADER, DELIMITER {sql.text_literal(delimiter)})"
