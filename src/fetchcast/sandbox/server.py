@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-import msgspec
 from aiohttp import web
 
 from fetchcast.clock import Clock, SystemClock
@@ -84,6 +84,10 @@ async def _start(site: web.TCPSite, options: SandboxOptions) -> None:
             raise
         expected = f"a free port of {options.host}; another program listens there (0 finds one)"
         raise ConfigError("sandbox.port", options.port, expected) from None
+
+
+_OPENED = frozenset({"routes", "paths"})
+"""The parts of ``/stats`` that are written one entry a line."""
 
 
 class _Api(Protocol):
@@ -202,9 +206,18 @@ def _response(served: Served) -> web.Response:
     return web.Response(status=served.status, body=served.body, headers=served.headers)
 
 
-def _page(value: object) -> web.Response:
-    body = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    return web.Response(body=body, content_type="application/json")
+def _page(value: Mapping[str, Any]) -> web.Response:
+    return web.Response(text=_lines(value, "") + "\n", content_type="application/json")
+
+
+def _lines(value: Mapping[str, Any], indent: str) -> str:
+    """JSON for people and for grep: a line for each route and each path."""
+    inside = [
+        f"{indent}  {json.dumps(name)}: "
+        + (_lines(inner, indent + "  ") if name in _OPENED else json.dumps(inner))
+        for name, inner in value.items()
+    ]
+    return "{\n" + ",\n".join(inside) + f"\n{indent}}}"
 
 
 def _reset(request: web.BaseRequest) -> web.StreamResponse:
