@@ -12,7 +12,9 @@ from starlette.responses import Response
 
 from fetchcast.forecast import Answered
 from fetchcast.serve import listing, problems, records
-from fetchcast.serve.asked import Controls, plain_text, question
+from fetchcast.serve.addresses import Asking
+from fetchcast.serve.api_data import add_runs, add_tables
+from fetchcast.serve.asked import plain_text, question
 from fetchcast.serve.reading import Reading, Step
 from fetchcast.serve.twins import csv_answer, json_answer
 
@@ -30,6 +32,8 @@ def router(reading: Reading) -> APIRouter:
     _questions(api, reading)
     _lists(api, reading)
     _series(api, reading)
+    add_runs(api, reading)
+    add_tables(api, reading)
     return api
 
 
@@ -49,48 +53,15 @@ def _questions(api: APIRouter, reading: Reading) -> None:
         ]
         return json_answer(request, lines)
 
-    def asked(
-        date: str | None,
-        deadline: str | None,
-        threshold: float | None,
-        unique_id: str | None,
-        walk_min: float | None,
-    ) -> Controls:
-        return Controls(
-            date=date or None,
-            deadline=deadline or None,
-            threshold=threshold,
-            unique_id=unique_id or None,
-            walk_min=walk_min,
-        )
-
     @api.get("/questions/{name}.csv", tags=["questions"], **records.described_csv())
-    def question_csv(
-        request: Request,
-        name: str,
-        date: str | None = None,
-        deadline: str | None = None,
-        threshold: float | None = None,
-        unique_id: str | None = None,
-        walk_min: Annotated[float | None, Query(ge=0, le=1440)] = None,
-    ) -> Response:
+    def question_csv(request: Request, name: str, asked: Asking) -> Response:
         """The answer and its alternatives, one line each."""
-        found = question(reading, name, asked(date, deadline, threshold, unique_id, walk_min))
-        return csv_answer(request, name, *_answer_rows(found.answered))
+        return csv_answer(request, name, *_answer_rows(question(reading, name, asked).answered))
 
     @api.get("/questions/{name}", tags=["questions"], **records.described(Answered))
-    def question_json(
-        request: Request,
-        name: str,
-        date: str | None = None,
-        deadline: str | None = None,
-        threshold: float | None = None,
-        unique_id: str | None = None,
-        walk_min: Annotated[float | None, Query(ge=0, le=1440)] = None,
-    ) -> Response:
+    def question_json(request: Request, name: str, asked: Asking) -> Response:
         """The answer to a question: probability, times, alternatives, and how often it held."""
-        found = question(reading, name, asked(date, deadline, threshold, unique_id, walk_min))
-        return json_answer(request, found.answered)
+        return json_answer(request, question(reading, name, asked).answered)
 
 
 def _answer_rows(answered: Answered) -> tuple[list[str], list[list[Any]]]:
@@ -124,7 +95,7 @@ def _lists(api: APIRouter, reading: Reading) -> None:
         find: str = "",
         sort: str = "name",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        offset: Annotated[int, Query(ge=0, le=10_000_000_000)] = 0,
     ) -> Response:
         """The series, a page at a time; `next` is the address of the following page."""
         lines = listing.found(reading, find=find, sort=sort)
@@ -141,9 +112,7 @@ def _lists(api: APIRouter, reading: Reading) -> None:
     @api.get("/series.csv", tags=["series"], **records.described_csv())
     def series_csv(request: Request, find: str = "", sort: str = "name") -> Response:
         """All series, one line each."""
-        lines = [
-            records.series_line(line) for line in listing.found(reading, find=find, sort=sort)
-        ]
+        lines = [records.series_line(line) for line in listing.found(reading, find=find, sort=sort)]
         columns = [each.name for each in msgspec.structs.fields(records.SeriesLine)]
         return csv_answer(request, "series", columns, [_values(line, columns) for line in lines])
 

@@ -16,7 +16,8 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from fetchcast.clock import Clock, SystemClock
 from fetchcast.errors import ConfigError
-from fetchcast.serve import api, assets, pages, problems
+from fetchcast.serve import api, assets, data_pages, pages, problems, reference, run_pages
+from fetchcast.serve.live import Starter
 from fetchcast.serve.manners import Manners, is_loopback
 from fetchcast.serve.queries import open_store
 from fetchcast.serve.reading import Reading
@@ -39,10 +40,12 @@ def create_app(source: Source, *, token: str | None = None, clock: Clock | None 
     clock = clock or SystemClock()
     store = open_store(source.destination, source.folder, clock)
     reading = Reading(source=source, store=store, clock=clock)
+    starter = Starter(reading)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        starter.close()
         store.close()
 
     app = FastAPI(
@@ -59,6 +62,9 @@ def create_app(source: Source, *, token: str | None = None, clock: Clock | None 
     app.mount("/static", assets.Files())
     app.include_router(api.router(reading))
     app.include_router(pages.router(reading))
+    app.include_router(run_pages.router(reading, starter))
+    app.include_router(data_pages.router(reading))
+    reference.install(app, reading)
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_LEAST_BYTES)
     app.add_middleware(Manners, hosts=source.options.hosts, token=token, clock=clock)
     return app
@@ -96,7 +102,9 @@ def serve(
         ConfigError: If others could reach the app without a token, or the port is taken.
     """
     if not is_loopback(host) and app.state.token is None:
-        raise ConfigError("--host", host, "a loopback address, or a --token that visitors must show")
+        raise ConfigError(
+            "--host", host, "a loopback address, or a --token that visitors must show"
+        )
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -17,11 +18,11 @@ import pyarrow as pa
 
 from fetchcast.errors import ConfigError
 from fetchcast.forecast import Answered, QuestionOptions, answer
-from fetchcast.forecast.question import Choice, Moment
+from fetchcast.forecast.answers import Choice, Moment
 from fetchcast.serve import marks
+from fetchcast.serve.explorer import Banner
 from fetchcast.serve.queries import quoted, rows
 from fetchcast.serve.reading import COMBINED, BadAddress, NotThere, Point, Reading, nearest
-from fetchcast.serve.explorer import Banner
 from fetchcast.serve.wording import Habits, in_ten, late, number, percent_parts
 
 _PLACE = re.compile(r"\{(unique_id|label|deadline|threshold|date|walk_min|place)\}")
@@ -356,7 +357,7 @@ def _bar_words(point: Point, answered: Answered, habits: Habits) -> str:
     return f"{day}: {number(point.y)} {answered.unit}".rstrip()
 
 
-def page_values(asked: Asked, reading: Reading) -> dict[str, object]:
+def page_values(asked: Asked, reading: Reading) -> dict[str, Any]:
     """What the template of the question's page is given."""
     habits = reading.source.options.habits
     said, choice = asked.answered, asked.answered.choice
@@ -436,7 +437,9 @@ def _banners(said: Answered) -> list[Banner]:
     """What a reader must know before trusting the number."""
     found = []
     if not said.enough_history:
-        found.append(Banner(head="Handle with care.", text=f"{said.why[:1].upper()}{said.why[1:]}."))
+        found.append(
+            Banner(head="Handle with care.", text=f"{said.why[:1].upper()}{said.why[1:]}.")
+        )
     scores = said.reliability.brier, said.reliability.brier_base
     if scores[0] is not None and scores[1] is not None and scores[0] >= scores[1]:
         found.append(

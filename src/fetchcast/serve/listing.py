@@ -54,7 +54,7 @@ def found(reading: Reading, *, find: str, sort: str) -> list[SeriesLine]:
         for line in reading.lines()
         if all(word in f"{line.series}/{line.unique_id}".lower() for word in words)
     ]
-    return sorted(lines, key=SORTS[sort][1])  # type: ignore[arg-type,return-value]
+    return sorted(lines, key=SORTS[sort][1])
 
 
 def listing(reading: Reading, *, find: str, sort: str, page: int) -> Listing:

@@ -1,4 +1,4 @@
-"""What the app does for every request before a page is asked: whom it answers, and under which rules.
+"""What the app does for every request before a page is asked: whom it answers, by which rules.
 
 One ASGI layer around everything. It answers only to the host names it knows (a page elsewhere
 cannot reach a loopback server by DNS rebinding), asks for the token where there is one, refuses
@@ -22,19 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fetchcast.clock import Clock
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "font-src 'self'",
-        "manifest-src 'self'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
 )
 """The content security policy of every answer; it has no ``unsafe-`` in it."""
 
@@ -85,7 +76,9 @@ class FailedTokens:
 class Manners:
     """The layer. ``hosts`` are names besides the loopback ones, ``token`` the secret or None."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], token: str | None, clock: Clock):
+    def __init__(
+        self, app: ASGIApp, *, hosts: Iterable[str], token: str | None, clock: Clock
+    ) -> None:
         self.app = app
         self._hosts = _LOOPBACK_NAMES | {host.lower() for host in hosts}
         self._token = token

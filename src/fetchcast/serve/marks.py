@@ -123,7 +123,16 @@ def dot_plot(
         radius=radius,
         deadline_x=deadline,
         label_right=deadline < width * 0.5,
-        dots=tuple(_stacked(offsets, high, bin_width, place, bottom - radius - 2, pitch)),
+        dots=tuple(
+            _stacked(
+                offsets,
+                high=high,
+                bin_width=bin_width,
+                place=place,
+                floor_y=bottom - radius - 2,
+                pitch=pitch,
+            )
+        ),
         ticks=tuple(
             Tick(place(value - limit), label)
             for value, label in axis(limit + low, limit + high, max(2, room // 78))
@@ -134,6 +143,7 @@ def dot_plot(
 
 def _stacked(
     offsets: Sequence[float],
+    *,
     high: float,
     bin_width: float,
     place: Callable[[float], float],
@@ -232,7 +242,11 @@ def bars(
         if value is not None
     )
     return Bars(
-        width=width, height=height, zero=round(zero, 1), bar_width=round(pitch * 0.72, 2), bars=drawn
+        width=width,
+        height=height,
+        zero=round(zero, 1),
+        bar_width=round(pitch * 0.72, 2),
+        bars=drawn,
     )
 
 

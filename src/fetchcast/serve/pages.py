@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from fetchcast.serve import explorer, listing
+from fetchcast.serve.addresses import Asking
 from fetchcast.serve.asked import Controls, page_values, question
 from fetchcast.serve.reading import Reading, SeriesView
 from fetchcast.serve.rendering import render
 
 _YEAR_S = 365 * 86400
-
-
-def controls(
-    date: str | None = None,
-    deadline: str | None = None,
-    threshold: float | None = None,
-    unique_id: str | None = None,
-    walk_min: Annotated[float | None, Query(ge=0, le=1440)] = None,
-) -> Controls:
-    """What an address changes of a question."""
-    return Controls(
-        date=date or None,
-        deadline=deadline or None,
-        threshold=threshold,
-        unique_id=unique_id or None,
-        walk_min=walk_min,
-    )
 
 
 def router(reading: Reading) -> APIRouter:
@@ -53,36 +37,19 @@ def _question_pages(pages: APIRouter, reading: Reading) -> None:
             **page_values(question(reading, name, asked), reading),
         )
 
-    def first(request: Request, asked: Controls) -> Response:
+    @pages.get("/")
+    @pages.get("/question")
+    def front(request: Request, asked: Asking) -> Response:
         names = list(reading.source.questions)
         return show(request, names[0], asked) if names else RedirectResponse("/forecast", 303)
 
-    @pages.get("/")
-    @pages.get("/question")
-    def front(
-        request: Request,
-        date: str | None = None,
-        deadline: str | None = None,
-        threshold: float | None = None,
-        unique_id: str | None = None,
-        walk_min: Annotated[float | None, Query(ge=0, le=1440)] = None,
-    ) -> Response:
-        return first(request, controls(date, deadline, threshold, unique_id, walk_min))
-
     @pages.get("/question/{name}")
-    def one(
-        request: Request,
-        name: str,
-        date: str | None = None,
-        deadline: str | None = None,
-        threshold: float | None = None,
-        unique_id: str | None = None,
-        walk_min: Annotated[float | None, Query(ge=0, le=1440)] = None,
-    ) -> Response:
+    def one(request: Request, name: str, asked: Asking) -> Response:
         for suffix in (".json", ".csv"):
             if name.endswith(suffix) and name not in reading.source.questions:
-                return _twin(request, f"/api/v1/questions/{quote(name.removesuffix(suffix))}", suffix)
-        return show(request, name, controls(date, deadline, threshold, unique_id, walk_min))
+                stem = quote(name.removesuffix(suffix))
+                return _twin(request, f"/api/v1/questions/{stem}", suffix)
+        return show(request, name, asked)
 
 
 def _forecast_pages(pages: APIRouter, reading: Reading) -> None:
@@ -120,7 +87,7 @@ def _twin(request: Request, place: str, suffix: str) -> Response:
     return RedirectResponse(place + (".csv" if suffix == ".csv" else "") + query, 307)
 
 
-def _explored(request: Request, reading: Reading, view: SeriesView) -> dict[str, object]:
+def _explored(request: Request, reading: Reading, view: SeriesView) -> dict[str, Any]:
     habits = reading.source.options.habits
     line = view.line
     chart = explorer.columns(view, habits)

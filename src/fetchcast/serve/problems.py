@@ -17,7 +17,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from fetchcast.errors import DestinationError, FetchcastError, LandingError, QueryError
+from fetchcast.errors import DestinationError, FetchcastError, LandingError
+from fetchcast.serve import tables
+from fetchcast.serve.live import RunGoing
 from fetchcast.serve.reading import BadAddress, NotThere, Reading, missing_table
 from fetchcast.serve.rendering import render
 
@@ -51,39 +53,50 @@ def install(app: FastAPI, reading: Reading) -> None:
     def answer(request: Request, problem: Exception) -> Response:
         return _written(request, reading, describe(problem, reading))
 
-    for kind in (NotThere, FetchcastError, HTTPException, RequestValidationError):
+    for kind in (NotThere, FetchcastError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, answer)
 
 
 def describe(problem: Exception, reading: Reading) -> Problem:
     """What to say about ``problem``."""
     match problem:
+        case HTTPException() | RequestValidationError():
+            return _http(problem)
         case NotThere():
             return _not_there(problem)
-        case BadAddress():
-            return Problem(
-                status=422,
-                title="This address cannot be read",
-                detail=str(problem),
-                hint="Correct that part of the address, or leave it out.",
-            )
-        case DestinationError():
+        case DestinationError() if not isinstance(problem, tables.BadQuery):
             return _destination(problem, reading)
-        case LandingError():
-            return Problem(status=503, title="The runs cannot be read", detail=str(problem))
         case FetchcastError():
-            return Problem(status=404, title="No answer to that", detail=str(problem))
-        case RequestValidationError():
-            return Problem(
-                status=422, title="This address cannot be read", detail=_validation(problem)
-            )
-        case HTTPException(status_code=404):
-            return Problem(
-                status=404, title="There is no such page", detail="Nothing lives at this address."
-            )
-        case HTTPException(status_code=status, detail=detail):
-            return Problem(status=status, title=http.HTTPStatus(status).phrase, detail=detail)
-    raise problem
+            return _plain(problem)
+    return Problem(
+        status=500,
+        title="A fault in fetchcast",
+        detail="Something went wrong that should not; the terminal of the app has the details.",
+    )
+
+
+def _plain(problem: FetchcastError) -> Problem:
+    """A problem that says itself what is wrong."""
+    for kind, status, title in (
+        (BadAddress, 422, "This address cannot be read"),
+        (tables.BadQuery, 422, "That query cannot be answered"),
+        (RunGoing, 409, "A run is going"),
+        (LandingError, 503, "The runs cannot be read"),
+    ):
+        if isinstance(problem, kind):
+            return Problem(status=status, title=title, detail=str(problem))
+    return Problem(status=404, title="No answer to that", detail=str(problem))
+
+
+def _http(problem: HTTPException | RequestValidationError) -> Problem:
+    if isinstance(problem, RequestValidationError):
+        return Problem(status=422, title="This address cannot be read", detail=_validation(problem))
+    if problem.status_code == http.HTTPStatus.NOT_FOUND:
+        return Problem(
+            status=404, title="There is no such page", detail="Nothing lives at this address."
+        )
+    phrase = http.HTTPStatus(problem.status_code).phrase
+    return Problem(status=problem.status_code, title=phrase, detail=problem.detail)
 
 
 def _not_there(problem: NotThere) -> Problem:
@@ -99,6 +112,13 @@ def _not_there(problem: NotThere) -> Problem:
 
 
 def _destination(problem: DestinationError, reading: Reading) -> Problem:
+    if not reading.source.series and missing_table(problem):
+        return Problem(
+            status=404,
+            title="Nothing is forecast here",
+            detail=f"The pipeline {reading.source.name} has no [series.NAME]; its rows are there.",
+            links=[Link(href="/data", text="Tables")],
+        )
     if missing_table(problem):
         return Problem(
             status=503,
@@ -107,8 +127,7 @@ def _destination(problem: DestinationError, reading: Reading) -> Problem:
             hint="Run it, then load this page again:",
             command=f"fetchcast run {reading.source.file}",
         )
-    title = "That query cannot be answered" if isinstance(problem, QueryError) else "No database"
-    return Problem(status=503, title=title, detail=str(problem))
+    return Problem(status=503, title="The database cannot be read", detail=str(problem))
 
 
 def _validation(problem: RequestValidationError) -> str:

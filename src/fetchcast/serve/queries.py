@@ -33,6 +33,7 @@ _SETTINGS = (
     "SET autoload_known_extensions = false",
     "SET GLOBAL timezone = 'UTC'",
     "SET memory_limit = '1GB'",
+    "SET max_temp_directory_size = '2GB'",
 )
 _FOR_EACH_CURSOR = "SET python_enable_replacements = false"
 """Else a query could name the variables of this module as tables."""
@@ -64,6 +65,9 @@ class Store(Protocol):
 
     def table(self, sql: str) -> pa.Table:
         """The answer to a query; raises `DestinationError`."""
+
+    def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
+        """The first ``limit`` rows of one SELECT that a person wrote, if it ends in time."""
 
     def close(self) -> None:
         """Let go of everything."""
@@ -112,6 +116,30 @@ class _Duck:
             hint = "run the pipeline and its forecast, then try again"
             raise QueryError(self._destination.url, str(problem), hint) from problem
 
+    def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
+        cursor = self._cursor()
+        late = threading.Event()
+
+        def interrupt() -> None:
+            late.set()
+            cursor.interrupt()
+
+        timer = threading.Timer(seconds, interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            kinds = [statement.type for statement in cursor.extract_statements(sql)]
+            if kinds != [duckdb.StatementType.SELECT]:
+                problem = "only one query that reads is answered"
+                raise QueryError(self._destination.url, problem, "write one SELECT")
+            return cursor.sql(sql).limit(limit).to_arrow_table()
+        except duckdb.Error as problem:
+            words = f"not done after {seconds:g} s" if late.is_set() else str(problem)
+            hint = "ask for less" if late.is_set() else "correct the SQL"
+            raise QueryError(self._destination.url, words, hint) from problem
+        finally:
+            timer.cancel()
+
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor on the newest version. The old connection closes with its last cursor."""
         path = self._published()
@@ -151,6 +179,13 @@ class _Other:
     def table(self, sql: str) -> pa.Table:
         return self._destination.query(sql)
 
+    def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
+        del seconds  # The destination's own read-only session has a limit of time.
+        if ";" in sql:
+            problem = "only one query that reads is answered"
+            raise QueryError(self._destination.url, problem, "write one SELECT without semicolons")
+        return self._destination.query(f"select * from ({sql}\n) as asked limit {int(limit)}")
+
     def close(self) -> None:
         """Nothing is kept open."""
 
@@ -187,12 +222,13 @@ class _Kept:
                 self._keep(sql, result)
         return result
 
+    def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
+        return self.store.ask(sql, limit, seconds)
+
     def _keep(self, sql: str, result: pa.Table) -> None:
         self._results[sql] = result
         self._bytes += result.nbytes
-        while self._results and (
-            len(self._results) > _KEPT_RESULTS or self._bytes > _KEPT_BYTES
-        ):
+        while self._results and (len(self._results) > _KEPT_RESULTS or self._bytes > _KEPT_BYTES):
             _, old = self._results.popitem(last=False)
             self._bytes -= old.nbytes
 
@@ -202,4 +238,5 @@ class _Kept:
 
 def rows(result: pa.Table) -> list[dict[str, Any]]:
     """The rows of an answer, as Python values."""
-    return result.to_pylist()
+    found: list[dict[str, Any]] = result.to_pylist()
+    return found

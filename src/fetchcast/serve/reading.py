@@ -111,15 +111,6 @@ class SeriesView:
         return ZoneInfo(self.line.time_zone if self.line.frequency == "hourly" else "UTC")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """What was found out about one API's limit."""
-
-    host: str
-    figure: str
-    how: str
-
-
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Reads the destination for whoever writes it down."""
@@ -131,10 +122,6 @@ class Reading:
     def now(self) -> datetime:
         """The present, UTC."""
         return datetime.fromtimestamp(self.clock.now(), UTC)
-
-    def limits(self) -> list[Limit]:
-        """What is known of the limits of the APIs that were asked; empty if nothing is."""
-        return []
 
     def lines(self) -> list[SeriesLine]:
         """Every series, by name. Empty if nothing was forecast yet."""

@@ -140,6 +140,79 @@ class _Undescribed(Response):
     media_type = None
 
 
+class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of a run; `seconds` is null if it did not begin."""
+
+    stage: str
+    seconds: float | None
+    going: bool
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a run's log; `at` in seconds since 1970, UTC."""
+
+    seq: int
+    at: float
+    kind: str
+    text: str
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A run; all times in seconds since 1970, UTC."""
+
+    id: str
+    pipeline: str
+    state: str
+    started_at: float
+    heartbeat_at: float
+    ended_at: float | None
+    exit_status: int | None
+    planned: int
+    done: int
+    seconds: float
+    per_second: float
+    counts: dict[str, int]
+    rows: dict[str, int]
+    body_bytes: int
+    pace: str
+    stages: list[StageRecord]
+    log: list[LogLine]
+
+
+class FailedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that failed in the end, with the beginning of its last answer."""
+
+    key: str
+    url: str
+    status: int | None
+    attempts: int
+    reason: str
+    head: str
+
+
+class ColumnRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of a table."""
+
+    name: str
+    type: str
+
+
+class TableRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of the destination."""
+
+    name: str
+    rows: int
+    columns: list[ColumnRecord]
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of a table or of a query; `cut` says that there are more."""
+
+    columns: list[str]
+    rows: list[dict[str, Any]]
+    cut: bool
+
+
 _SHAPES: dict[str, Any] = {}
 
 
@@ -165,8 +238,18 @@ def described_csv() -> dict[str, Any]:
     }
 
 
+def described_file() -> dict[str, Any]:
+    """The same for a Parquet file."""
+    content = {"application/vnd.apache.parquet": {"schema": {"type": "string"}}}
+    return {
+        "responses": {200: {"description": "Found.", "content": content}},
+        "response_class": _Undescribed,
+    }
+
+
 def shapes() -> dict[str, Any]:
     """The components that `described` routes speak of."""
+    described(ProblemAnswer)
     return dict(_SHAPES)
 
 

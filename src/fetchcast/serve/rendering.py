@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from fetchcast.serve import assets, wording
+from fetchcast.serve import assets, runs, wording
 from fetchcast.serve.reading import Reading
 
 _NAVIGATION = (
@@ -63,10 +63,15 @@ def render(
         "navigation": _NAVIGATION,
         "here": _here(request.url.path),
         "theme": theme if theme in {"light", "dark"} else None,
-        "limits": reading.limits(),
+        "limits": runs.limits(reading),
     }
     text = _environment().get_template(template).render({**frame, **values})
     return HTMLResponse(text, status, headers={"cache-control": "no-cache", "vary": "cookie"})
+
+
+def fill(template: str, **values: Any) -> str:
+    """Fill a template that is a part of a page."""
+    return _environment().get_template(template).render(values)
 
 
 def _here(path: str) -> str:

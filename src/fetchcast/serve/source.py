@@ -57,4 +57,6 @@ class Source:
     """The landing directory, for the pages about runs."""
     file: str = "pipeline.toml"
     """The pipeline file's name, for the commands that empty pages propose."""
+    api: str = ""
+    """The address of the API that is asked, for the limit in the corner."""
     options: AppOptions = field(default_factory=AppOptions)

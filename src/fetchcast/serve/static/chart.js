@@ -259,7 +259,7 @@ function draw() {
     axes: axes(),
     cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
     legend: { show: false },
-    padding: [12, 14, 0, 0],
+    padding: [12, 26, 0, 0],
     scales: { x: { time: true } },
     hooks: {
       setCursor: [(plot) => tell(plot.cursor.idx)],
@@ -289,7 +289,7 @@ function overview() {
     axes: [{ show: false }, { show: false }],
     cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, x: false, y: false },
     legend: { show: false },
-    padding: [2, 14, 2, 52],
+    padding: [2, 26, 2, 52],
     hooks: {
       setSelect: [(plot) => {
         const { left, width } = plot.select;
