@@ -33,7 +33,7 @@ docs: $(call STAMP,test)
 	$(BIN)/python docs/generate.py
 
 bench: $(call STAMP,bench)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks $(BENCH)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/__main__.py $(BENCH)
 
 prove: $(call STAMP,test)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m slow --timeout 3600 $(TEST)

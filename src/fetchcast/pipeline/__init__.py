@@ -16,7 +16,7 @@ import msgspec
 
 from fetchcast.clock import Clock, SystemClock
 from fetchcast.config import Pipeline, read_pipeline
-from fetchcast.errors import FetchcastError
+from fetchcast.errors import ConfigError, FetchcastError
 from fetchcast.events import (
     Counters,
     Events,
@@ -245,6 +245,7 @@ class _Flow:
 
     async def extract(self, writer: Writer, selection: Selection) -> Stopped | None:
         """Open what sends, start from what was learnt last time, and remember what was learnt."""
+        self.check_origin(writer)
         scope = _scope(self.pipeline.api.base_url)
         memory = writer.recall(f"pace {scope}")
         self.pace = pace = Pace(
@@ -271,6 +272,20 @@ class _Flow:
                 self.report.pace = self.explanation()
                 learnt = msgspec.to_builtins(pace.learnt(self.clock.now()))
                 writer.remember(f"pace {scope}", learnt)
+
+    def check_origin(self, writer: Writer) -> None:
+        """Refuse to mix the answers of two APIs: every row would be there twice."""
+        base_url, before = self.pipeline.api.base_url, writer.recall("base_url")
+        if before is not None and before.value != base_url:
+            folder = self.pipeline.landing_folder
+            raise ConfigError(
+                "api.base_url",
+                base_url,
+                f"{before.value!r} as before: {folder} holds answers from there, and the tables "
+                "would have the rows of both\n"
+                "hint: give the file another `name` and destination, or delete both to begin anew",
+            )
+        writer.remember("base_url", base_url)
 
     def account(self, selection: Selection, stopped: Stopped | None) -> None:
         """How complete the run is."""
