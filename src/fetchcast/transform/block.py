@@ -37,6 +37,8 @@ class Shape:
     sheets: dict[str, Sheet]
     rejects: list[tuple[Landed, Reject]]
     accounting: Accounting
+    version: int
+    """The version of the model that shaped it."""
 
 
 @dataclass(slots=True)
@@ -204,7 +206,7 @@ class Block:
             rejects=len(rejects),
             slow_bodies=len(self._slow),
         )
-        return Shape(self._answers, sheets, rejects, books)
+        return Shape(self._answers, sheets, rejects, books, self._model.version)
 
 
 def _read(body: bytes) -> _Slow:

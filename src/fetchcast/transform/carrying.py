@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from fetchcast.records import Landed
 from fetchcast.transform.paths import Carry
-from fetchcast.transform.picks import Declared
+from fetchcast.transform.picks import NOTHING_DECLARED, Declared
 from fetchcast.transform.reading import Odd
-from fetchcast.transform.schema import ARROW_TYPES, TIMESTAMP, Kind, Node
+from fetchcast.transform.schema import ARROW_TYPES, TIMESTAMP, Node
 from fetchcast.transform.values import convert, to_array
 
 
@@ -43,11 +43,6 @@ class Outside:
         if kind is None:
             return pa.nulls(len(values), pa.string())
         if self._declared is None:
-            return to_array(values, kind, self.node.kinds, Declared())
+            return to_array(values, kind, self.node.kinds, NOTHING_DECLARED)
         made = [convert(value, kind, Declared(kind)) for value in values]
         return pa.array([None if isinstance(v, Odd) else v for v in made], ARROW_TYPES[kind])
-
-
-def is_known(kinds: Kind) -> bool:
-    """Whether any value was seen."""
-    return bool(kinds & ~Kind.NULL)

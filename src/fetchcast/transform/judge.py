@@ -131,8 +131,9 @@ class Judge:
             return _GONE
         if isinstance(value, Odd):
             return self._refuse(path, value, value.reason)
-        if form.raw:
-            return self._whole(value, path)
+        return self._whole(value, path) if form.raw else self._by_kind(form, value, path)
+
+    def _by_kind(self, form: Form, value: Any, path: Path) -> Any:
         if isinstance(value, dict):
             return self._object(form, value, path)
         if isinstance(value, list):
@@ -212,6 +213,8 @@ class Judge:
         wanted = _wanted(form)
         reason = f"{found} where the table has {wanted}"
         if form.route is not None or form.every is not None:
+            if self._contract == "freeze":
+                raise Frozen(_show(path), reason, head_of(value))
             raise BodyRefused(_show(path), f"{found} where rows are behind {wanted}")
         return self._refuse(path, value, reason)
 
@@ -235,4 +238,4 @@ def _wanted(form: Form) -> str:
         return "an array"
     if form.struct is not None:
         return "an object"
-    return "nothing" if form.column is None else "a single value"
+    return "only null" if form.column is None else "a single value"

@@ -13,7 +13,7 @@ import msgspec
 
 from fetchcast.transform.names import Names, snake_case
 from fetchcast.transform.paths import show_path
-from fetchcast.transform.picks import Declared, Pick
+from fetchcast.transform.picks import NOTHING_DECLARED, Declared, Pick
 from fetchcast.transform.schema import INTEGERS, STRINGS, Kind, Node
 
 Raw = msgspec.Raw
@@ -40,7 +40,7 @@ class Form:
     column: str | None = None
     """The column of the scalars (or of the JSON text)."""
     column_type: str | None = None
-    declared: Declared = Declared()
+    declared: Declared = NOTHING_DECLARED
     struct: type | None = None
     fields: list[tuple[str, Form]] = field(default_factory=list)
     """Attribute of the struct -> its form."""
@@ -137,7 +137,7 @@ class Compiler:
     def _open(self, node: Node, pick: Pick, table: str, path: str, wish: str) -> Form:
         declared = pick.declared
         if pick.column is None and not pick.row and path:
-            declared = self._declared(table, node, path, wish)
+            declared = self._declared(table, path, wish)
         column = pick.column
         if node.kinds & Kind.OPAQUE or declared.type == "json":
             column = column or self._column(table, path, wish or "value")
@@ -154,9 +154,9 @@ class Compiler:
         form.type = _union(options)
         return form
 
-    def _declared(self, table: str, node: Node, path: str, wish: str) -> Declared:
+    def _declared(self, table: str, path: str, wish: str) -> Declared:
         if not self.types:
-            return Declared()
+            return NOTHING_DECLARED
         wish = wish or "value"
         name = self.tables[table].peek(path, wish)
         said = self.types.get(f"{table}.{name}")

@@ -22,6 +22,8 @@ class Model:
         self.table, self.options = table, options
         self.node = Node()
         self.rows: Path | None = None
+        self.version = 0
+        """Grows whenever something new was learnt."""
         self.sampled = False
         """Whether a first sample was taken; under other contracts than evolve it is the law."""
         self._tables = {table: Names((*SYSTEM_COLUMNS, *options.carry, *(options.columns or ())))}
@@ -77,6 +79,7 @@ class Model:
             )
             form = compiler.compile(self.node, self.pick)
             self._compiled = form, msgspec.json.Decoder(form.type)
+            self.version += 1
         return self._compiled
 
     def schema(self) -> dict[str, dict[str, str]]:

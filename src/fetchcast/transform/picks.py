@@ -25,6 +25,9 @@ class Declared:
     missing: frozenset[str] = frozenset()
 
 
+NOTHING_DECLARED = Declared()
+
+
 @dataclass(slots=True)
 class Pick:
     """What is wanted at one place; a pick without anything is read over and dropped."""
@@ -35,7 +38,7 @@ class Pick:
     """The name of the column, where the user gave one."""
     whole: bool = False
     """Objects and arrays here are kept as one JSON text (carried columns)."""
-    declared: Declared = Declared()
+    declared: Declared = NOTHING_DECLARED
     keys: dict[str, Pick] = field(default_factory=dict)
     at: dict[int, Pick] = field(default_factory=dict)
     every: Pick | None = None

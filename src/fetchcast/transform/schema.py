@@ -7,6 +7,7 @@ matter, and twice the same is the same.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import IntFlag
 from functools import lru_cache
@@ -21,6 +22,7 @@ MAX_FIELDS = 1000
 MAX_DEPTH = 12
 """What is nested deeper than this is kept as JSON text."""
 _EXACT = 1 << 53
+_LOOKS_DATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.{0,25}\Z")
 _INT64 = 1 << 63
 
 
@@ -45,6 +47,7 @@ class Kind(IntFlag):
     """Too wide or too deep for columns."""
 
 
+NO_KIND = Kind(0)
 STRINGS = Kind.DATE | Kind.TIME | Kind.TEXT
 INTEGERS = Kind.INT | Kind.LONG | Kind.BIG
 SCALARS = Kind.BOOL | INTEGERS | Kind.FLOAT | STRINGS
@@ -66,20 +69,23 @@ LAST_TIME_US = 253402300799999999
 
 def column_type(kinds: Kind) -> str | None:
     """The narrowest type that holds every value of these kinds exactly; None for no value."""
-    scalars = kinds & SCALARS
     if kinds & Kind.OPAQUE:
         return "json"
+    scalars = kinds & SCALARS
     if not scalars:
         return None
-    if scalars == Kind.BOOL:
-        return "bool"
-    if not scalars & ~(Kind.INT | Kind.LONG):
-        return "int64"
-    if not scalars & ~(Kind.INT | Kind.FLOAT):
-        return "float64"
-    if scalars == Kind.DATE:
-        return "date"
-    return "timestamptz" if scalars == Kind.TIME else "text"
+    return next(name for name, held in HOLDS.items() if not scalars & ~held)
+
+
+HOLDS: dict[str, Kind] = {
+    "bool": Kind.BOOL,
+    "int64": Kind.INT | Kind.LONG,
+    "float64": Kind.INT | Kind.FLOAT,
+    "date": Kind.DATE,
+    "timestamptz": Kind.TIME,
+    "text": SCALARS,
+}
+"""Which kinds a type holds exactly, narrowest first."""
 
 
 @lru_cache(maxsize=65536)
@@ -91,16 +97,14 @@ def _dialect(text: str) -> Kind:
         except pa.ArrowInvalid:
             continue
         if kind is Kind.DATE:
-            return kind if "0001" <= text[:4] else Kind.TEXT
+            return kind if text[:4] != "0000" else Kind.TEXT
         return kind if FIRST_TIME_US <= value.value <= LAST_TIME_US else Kind.TEXT
     return Kind.TEXT
 
 
 def text_kind(text: str) -> Kind:
     """DATE for ``2020-01-31``, TIME for an ISO time with a zone, else TEXT."""
-    if 10 <= len(text) <= 35 and text[4] == "-" == text[7] and text[:4].isdigit():
-        return _dialect(text)
-    return Kind.TEXT
+    return _dialect(text) if _LOOKS_DATED.match(text) else Kind.TEXT
 
 
 def scalar_kind(value: Any) -> Kind:
@@ -122,7 +126,7 @@ def scalar_kind(value: Any) -> Kind:
 class Node:
     """What was seen at one place."""
 
-    kinds: Kind = Kind(0)
+    kinds: Kind = NO_KIND
     fields: dict[str | int, Node] = field(default_factory=dict)
     """By key; by position for single elements that a path such as ``names[0]`` picks."""
     items: Node | None = None
@@ -186,11 +190,11 @@ class Node:
 
 
 def to_state(node: Node) -> dict[str, Any]:
-    """``node`` as plain data, keys sorted, for `from_state` and for comparing."""
+    """``node`` as plain data, for `from_state`."""
     state: dict[str, Any] = {"k": int(node.kinds)}
     if node.fields:
-        pairs = sorted(node.fields.items(), key=lambda pair: (isinstance(pair[0], int), pair[0]))
-        state["f"] = [[key, to_state(item)] for key, item in pairs]
+        # In the order they were seen in, which is the order of the columns.
+        state["f"] = [[key, to_state(item)] for key, item in node.fields.items()]
     if node.items is not None:
         state["i"] = to_state(node.items)
     return state

@@ -17,7 +17,6 @@ from fetchcast.transform.flatten import Sheet
 from fetchcast.transform.judge import Reject
 from fetchcast.transform.model import Model, check_types
 from fetchcast.transform.options import TYPE_NAMES, TableOptions
-from fetchcast.transform.paths import Carry
 from fetchcast.transform.picks import carried
 from fetchcast.transform.plan_rows import PlanColumns
 from fetchcast.transform.reading import Unreadable, read_exactly
@@ -109,7 +108,13 @@ class Shaper:
         self._take_sample(landed)
         # Without one body that can be read nothing is known, and nothing must be settled.
         model = self._model if self._model.sampled else Model(self.name, self.options, rows=())
-        return [Block(model, block).shape() for block in _blocks(landed)]
+        shapes = [Block(model, block).shape() for block in _blocks(landed)]
+        # A column that widened in a late block is as wide in the early ones: from the answers
+        # themselves, because a time that became a text has the text it had in the answer.
+        return [
+            shape if shape.version == model.version else Block(model, shape.answers).shape()
+            for shape in shapes
+        ]
 
     def _take_sample(self, landed: Sequence[Landed]) -> None:
         """Learn from a few answers, so that the others decode at once."""
@@ -158,7 +163,7 @@ class Shaper:
     def _batch(self, name: str, parts: list[pa.Table], keys: list[str]) -> Batch:
         if not parts:
             parts = [pa.table({REQUEST_KEY: pa.array([], pa.string()), "_row": _NO_ROWS})]
-        rows = pa.concat_tables(widened(parts), promote_options="default")
+        rows = pa.concat_tables(parts, promote_options="default")
         return Batch(target=self._target(name), rows=rows, keys=keys)
 
     def _target(self, name: str) -> Target:
@@ -178,11 +183,6 @@ def _outside(options: TableOptions) -> list[Outside]:
         for column, carry in carried(options).items()
         if carry.source != "ancestor"
     ]
-
-
-def is_outside(carry: Carry) -> bool:
-    """Whether a carried column comes from beside the body."""
-    return carry.source != "ancestor"
 
 
 def _ordered(sheet: Sheet, options: TableOptions) -> dict[str, pa.Array]:
@@ -216,15 +216,3 @@ def _blocks(landed: Sequence[Landed]) -> Iterator[Sequence[Landed]]:
 def _spread(landed: Sequence[Landed], count: int) -> list[Landed]:
     step = max(1, len(landed) // count)
     return list(landed[::step])[: count + 1]
-
-
-def widened(parts: list[pa.Table]) -> list[pa.Table]:
-    """The parts of one chunk, those before a column widened in the type that it has now."""
-    last: dict[str, pa.DataType] = {}
-    for part in parts:
-        last.update(zip(part.schema.names, part.schema.types, strict=True))
-    return [part.cast(_widest(part.schema, last)) for part in parts]
-
-
-def _widest(schema: pa.Schema, last: dict[str, pa.DataType]) -> pa.Schema:
-    return pa.schema([(name, last[name]) for name in schema.names])

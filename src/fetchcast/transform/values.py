@@ -17,11 +17,13 @@ from fetchcast.transform.reading import Odd, count_elements, count_leaves
 from fetchcast.transform.schema import (
     ARROW_TYPES,
     FIRST_TIME_US,
+    HOLDS,
     INTEGERS,
     LAST_TIME_US,
     STRINGS,
     TIMESTAMP,
     Kind,
+    scalar_kind,
     text_kind,
 )
 
@@ -29,7 +31,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,19}")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _INT64 = 1 << 63
 _EXACT = 1 << 53
-_FIRST_DATE = pa.scalar(-719162, pa.int32()).cast(pa.date32())
+_FIRST_DAY = -719162  # 0001-01-01, in days since 1970
 
 # The kinds that one step of Arrow turns into a column of this type.
 _NATURAL = {
@@ -68,20 +70,30 @@ def _at_once(values: Sequence[Any], kind: str) -> pa.Array:
         return pa.array(values, ARROW_TYPES[kind])
     made = pa.array(values, pa.string()).cast(ARROW_TYPES[kind])
     low, high = pc.min_max(made).values()
-    if low.is_valid and kind == "date" and low.as_py().year < 1:
+    if low.is_valid and kind == "date" and low.value < _FIRST_DAY:
         raise pa.ArrowInvalid("before the year 1")
-    if low.is_valid and kind == "timestamptz":
-        if not FIRST_TIME_US <= low.value <= high.value <= LAST_TIME_US:
-            raise pa.ArrowInvalid("outside the years 1 to 9999")
+    if low.is_valid and kind == "timestamptz" and not _in_time(low.value, high.value):
+        raise pa.ArrowInvalid("outside the years 1 to 9999")
     return made
 
 
+def _in_time(low: int, high: int) -> bool:
+    return low >= FIRST_TIME_US and high <= LAST_TIME_US
+
+
 def _one_by_one(values: Sequence[Any], kind: str, declared: Declared) -> pa.Array:
-    converted = [convert(value, kind, declared) for value in values]
+    converted = [_checked(value, kind, declared) for value in values]
     misfits = [place for place, value in enumerate(converted) if isinstance(value, Odd)]
     if misfits:
         raise Misfits(misfits)
     return pa.array(converted, ARROW_TYPES[kind])
+
+
+def _checked(value: Any, kind: str, declared: Declared) -> Any:
+    # Only a declared type reads numbers out of texts and times without a zone.
+    if declared.type is None and scalar_kind(value) & ~(HOLDS[kind] | Kind.NULL):
+        return Odd("", f"not {_SAID[kind]}")
+    return convert(value, kind, declared)
 
 
 def render(value: Any) -> str | None:
