@@ -36,10 +36,11 @@ BURST: Final = 4
 _SAME_MOMENT_S: Final = 0.005
 _CONSENT_TRIPS: Final = 3.0
 _CONSENT_S: Final = 0.02
-_LOT_TRIPS: Final = 2.5
-_DRAIN_TO: Final = 0.5
+_LOT_TRIPS: Final = 1.3
+_DRAIN_TO: Final = 0.7
 _SMALL: Final = 6  # So few at once are easily a bucket's few tokens.
 _STAGGER: Final = 0.3
+_LEFTOVER: Final = 0.3  # Less of a window than this was left of the one before.
 _FEW: Final = 4  # Fewer calls than this are no window.
 
 
@@ -76,6 +77,7 @@ class Pace:
         "_accepted_at",
         "_allowances",
         "_began_at",
+        "_cap_before",
         "_caps",
         "_door",
         "_failed_row",
@@ -108,7 +110,11 @@ class Pace:
         "_verified",
         "_verify_cap",
         "_verify_tries",
+        "_waited_refused",
+        "_waited_serial",
+        "_waited_until",
         "_window",
+        "_window_told",
     )
 
     def __init__(
@@ -145,6 +151,10 @@ class Pace:
         self._lot_at = 0.0
         self._test_at: float | None = None
         self._trial: Trial | None = None
+        self._cap_before: int | None = None
+        self._waited_serial = self._waited_refused = 0
+        self._waited_until = 0.0
+        self._window_told = False
         self._last_sent_at = -inf
         self._verify_cap = self._verify_tries = self._verified = 0
         self._settle()
@@ -173,6 +183,10 @@ class Pace:
             if now < self._hold:
                 return self._hold
             self._hold = -inf
+            if self._window_told:
+                self._waited_for_window(now)
+            elif self._rate.hint_s > 0:
+                self._waited(now)
             self._settle()
         due = self._phase_allows(now)
         if due is None or due > now:
@@ -323,7 +337,9 @@ class Pace:
             window.total += latency
         self._accepted += 1
         self._accepted_at = now
-        self._row = self._failed_row = 0
+        self._failed_row = 0
+        if self._row and (self._rate.limit is not None or group.serial > self._reacted):
+            self._row = 0
         if not KNOWN.isdisjoint(headers):
             self._told_by(read_hints(headers, wall), call, now)
         if self._steady and window.count < window.size:
@@ -344,7 +360,7 @@ class Pace:
         if window.slow and fresh and window.full and phase in (OPEN, BURST):
             window.grow(self._max)
         if self._rate.limit is not None and fresh:
-            self._rate.accepted(latency)
+            self._rate.accepted(min(latency, 3 * self._trip_mean) if self._trip_mean else latency)
         if group.asked and fresh and self._level.asked:
             self._level.passed()
             if self._level.passes > 1:
@@ -383,6 +399,8 @@ class Pace:
         group.latest = self._serials[call]
         if group.latest >= self._door.opened_serial:
             self._door.refused_since += 1
+        if group.latest > self._waited_serial:
+            self._waited_refused += 1
         hints = read_hints(headers, wall)
         self._told_by(hints, call, now)
         self._refused_for(call, group, sent_at, now, hints)
@@ -396,11 +414,13 @@ class Pace:
         if wait > 0:
             self._hold = max(self._hold, now + wait)
         if self._phase == CLOSED:
-            if call == self._door.probe:
+            if call != self._door.probe:
+                self._refused_behind_door(group, now)
+            else:
                 self._door.refused(sent_at, now, self._trip_mean, self._offset or 0.0)
             return
         if not fresh:
-            self._stale_refusal(group)
+            self._stale_refusal(group, sent_at)
             return
         self._reacted = self._serial
         self._row += 1
@@ -419,11 +439,20 @@ class Pace:
         else:
             self._suspect(group, sent_at)
 
-    def _stale_refusal(self, group: Group) -> None:
+    def _refused_behind_door(self, group: Group, now: float) -> None:
+        """A call that left before the door shut was refused: the window let fewer pass."""
+        door = self._door
+        if door.calls is None or group.latest < door.opened_serial:
+            return
+        door.overrun += 1
+        if door.passed(self._serial) < max(_FEW, _LEFTOVER * door.calls):
+            door.take_back(now, self._offset or 0.0)
+
+    def _stale_refusal(self, group: Group, sent_at: float) -> None:
         """A call that left before the last reaction says nothing about it, but for how many fit."""
         if self._phase in (DRAIN, VERIFY):
             self._verify_cap = max(1, min(self._verify_cap, group.level))
-        self._rate.uncounted(group.latest)
+        self._rate.uncounted(sent_at, group.latest)
 
     # --- what a refusal means ------------------------------------------------------------------
 
@@ -456,7 +485,10 @@ class Pace:
     def _too_many(self, group: Group, sent_at: float, now: float) -> None:
         level = self._level
         assert level.cap is not None
+        if self._row == 1:
+            self._cap_before = level.cap
         if self._row >= 4:
+            level.cap = self._cap_before or level.cap
             self._shut(now)
         elif group.asked and level.asked:
             level.question_refused()
@@ -478,17 +510,40 @@ class Pace:
         self._rate.refused(measured)
 
     def _told_to_wait(self, group: Group, sent_at: float, now: float, wait: float) -> None:
+        """Retry-After: the whole scope waits, then goes on at a pace that should not be refused."""
         rate = self._rate
-        rate.hint_s = wait
         if self._phase in (DRAIN, VERIFY):
             self._phase = OPEN
-        measured = rate.measure(sent_at, group.latest)
-        if rate.limit is not None:
-            rate.refused(measured)
+        if rate.limit is None and wait >= SHORTEST_S and self._door.passed(self._serial) >= _FEW:
+            self._window_told = True
+            return
+        if rate.limit is None:
+            latency = self._window.base or max(2 * self._trip_mean, 1e-3)
+            rate.begin(2 / latency, now, climbing=True)
         else:
-            latency = self._window.base or 0.1
-            rate.begin(measured * 0.9 if measured else 2 / latency, now, climbing=True)
+            passed = group.latest - self._waited_serial - self._waited_refused
+            lasted = max(1e-3, sent_at - self._waited_until)
+            rate.after_wait(max(1, passed), lasted, rate.hint_s)
+        rate.hint_s = wait
         rate.unanchor()
+        rate.measure(sent_at, group.latest)
+
+    def _waited(self, now: float) -> None:
+        """A wait is over: what passed among the refused calls tells the rate."""
+        spread = self._rate.spread()
+        if self._rate.climbing and spread is not None:
+            self._rate.begin(0.9 * spread, now, climbing=False)
+        self._rate.unanchor()
+        self._waited_serial, self._waited_until = self._serial, now
+        self._waited_refused = 0
+
+    def _waited_for_window(self, now: float) -> None:
+        """So long a wait after so many calls is a window's: go on as before, look where it ended."""
+        door = self._door
+        self._window_told = False
+        door.expected = max(1, door.passed(self._serial + 1))
+        door.opened_at, door.opened_serial, door.refused_since = now, self._serial + 1, 0
+        self._phase, self._test_at = BURST, None
 
     def _shut(self, now: float) -> None:
         self._phase = CLOSED
@@ -522,7 +577,10 @@ class Pace:
             # So short a window is best paced at what passes in a whole cycle of it.
             if not self._level.confirmed:
                 pace = passed / lasted
-                rate.begin(pace if rate.limit is None else min(pace, rate.limit), now, climbing=False)
+                if rate.limit is None:
+                    rate.begin(pace, now, climbing=True)
+                else:
+                    rate.begin(min(pace, rate.limit), now, climbing=rate.climbing)
         else:
             self._begin_burst(passed)
         self._settle()
@@ -562,29 +620,31 @@ class Pace:
     def _end_of_burst(self, group: Group, sent_at: float, now: float) -> None:
         """The first refusal after an opening: is it a window of so many calls?"""
         door = self._door
-        passed = door.passed(group.latest) + 1
-        known = door.calls
-        asked, door.asked = door.asked, 0
-        if known is not None and passed < max(_FEW, 0.3 * known):
-            self._phase = CLOSED
-            door.closed_at = now
-            door.take_back(now, self._offset or 0.0)
-        elif known is not None or self._is_window(passed):
-            door.found(max(passed, known or 0) if asked else passed)
+        passed = door.passed(self._serial) + 1
+        if self._is_window(passed):
+            door.found(passed)
+            door.overrun += 1
             door.spent_s = max(1e-3, sent_at - door.opened_at)
             self._phase = CLOSED
             door.refused_at = sent_at
-            door.close_until_opening(now, self._offset or 0.0)
+            if passed < max(_FEW, _LEFTOVER * (door.calls or 0)):
+                door.closed_at = now
+                door.take_back(now, self._offset or 0.0)
+            else:
+                door.close_until_opening(now, self._offset or 0.0)
         else:
             self._phase = OPEN
             self._limit_felt(group, sent_at, now, passed)
 
     def _is_window(self, passed: int) -> bool:
         """Whether a door that shuts after ``passed`` calls does so for the second time."""
-        expected = self._door.expected
+        expected, calls = self._door.expected, self._door.calls
+        bounded = self._rate.limit is not None or self._level.confirmed
+        if calls is not None:
+            return not bounded or passed >= 0.8 * calls or self._row > 1
         if expected and 0.8 * expected <= passed <= 1.25 * expected + 2:
             return True
-        return passed >= _FEW and self._rate.limit is None and not self._level.confirmed
+        return passed >= _FEW and not bounded
 
     def _limit_felt(self, group: Group, sent_at: float, now: float, passed: int) -> None:
         """A refusal soon after an opening that is no window's end."""
@@ -603,6 +663,8 @@ class Pace:
     def _begin_trial(self, now: float, *, unasked: bool) -> None:
         level, base = self._level, self._window.base
         if base is None or level.cap is None or self._trial is not None:
+            return
+        if self._door.calls is not None or self._phase != OPEN:
             return
         goodput = level.cap / base
         self._trial = Trial(

@@ -45,6 +45,8 @@ class Door:
     __slots__ = (
         "_before",
         "asked",
+        "counted",
+        "overrun",
         "contradicted",
         "doubts",
         "on_probation",
@@ -99,6 +101,9 @@ class Door:
         self.period_low = 0.0
         self.period_high = 0.0
         self.on_probation = False
+        self.overrun = 0
+        """Refused calls of this window that did not ask at a shut door."""
+        self.counted = False
         self.left = 0
         self.asked = 0
         """Calls of this window that ask whether it grew."""
@@ -185,6 +190,7 @@ class Door:
     def open(self, sent_at: float, serial: int) -> float:
         """A call passed that was sent at ``sent_at``; returns how long the door had been shut."""
         shut = sent_at - self.closed_at
+        self._count(serial)
         previous, doubt = self.opened_at, self.doubt_s
         self.early_opening = self.calls is not None and sent_at < previous + self.period_high
         self._before = (previous, doubt, self.opened_serial, self.refused_since)
@@ -207,7 +213,7 @@ class Door:
         return self._before[0]
 
     def passed(self, serial: int) -> int:
-        """Calls sent since the opening, before the one numbered ``serial``, that were not refused."""
+        """Calls before the one numbered ``serial`` that passed, since the opening."""
         return serial - self.opened_serial - self.refused_since
 
     def _narrow(self, low: float, high: float) -> None:
@@ -224,28 +230,39 @@ class Door:
                 break
         self.period_low, self.period_high = low, high
 
-    def found(self, calls: int) -> None:
-        """The window was used up after ``calls`` calls."""
+    def found(self, about: int) -> None:
+        """A window of ``about`` calls is used up; `open` will know the exact number."""
         if self.calls is None:
-            self.calls, self.short, self.doubts = calls, 0, _DOUBTS
-        elif calls < self.calls:
+            self.calls, self.short, self.doubts = about, 0, _DOUBTS
+            self.windows, self.step, self.counted = 0, 1, False
+
+    def _count(self, serial: int) -> None:
+        """All verdicts on the last window are in: how many calls did it take?"""
+        if self.calls is None:
+            return
+        passed = max(1, self.passed(serial))
+        if not self.counted:
+            self.calls, self.counted = passed, True
+        elif not self.overrun:
+            if self.asked:
+                self.calls = max(self.calls, passed)
+                self.step *= 2
+                self.windows = _ASK_EVERY - 1
+        elif passed < self.calls:
             # Once may be chance, or calls of others; twice is a smaller window.
             self.short += 1
             if self.short > 1:
-                self.calls, self.short = calls, 0
+                self.calls, self.short = passed, 0
         else:
-            self.calls = calls
-        self.windows, self.step = 0, 1
+            self.calls, self.step = max(self.calls, passed), 1
 
     def refill(self) -> None:
         """A new window begins; now and then a few calls more ask whether it grew."""
         assert self.calls is not None
-        if self.asked:
-            self.calls += self.asked
-            self.step *= 2
         self.windows += 1
-        self.asked = self.step if self.asked or self.windows % _ASK_EVERY == 0 else 0
+        self.asked = self.step if self.windows % _ASK_EVERY == 0 else 0
         self.left = self.calls + self.asked
+        self.overrun = 0
 
     def forget(self) -> None:
         """There is no window."""

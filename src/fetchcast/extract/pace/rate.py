@@ -7,6 +7,7 @@ out whether it is still so.
 
 from __future__ import annotations
 
+from math import log
 from typing import Final
 
 _DEPTH_S: Final = 0.002
@@ -24,6 +25,8 @@ class Rate:
         "_anchor_refused",
         "_anchor_serial",
         "calls",
+        "_last_at",
+        "_last_serial",
         "clean",
         "climbing",
         "hint_s",
@@ -54,6 +57,8 @@ class Rate:
         self._anchor_at: float | None = None
         self._anchor_serial = 0
         self._anchor_refused = 0
+        self._last_serial = 0
+        self._last_at = 0.0
 
     def begin(self, limit: float, now: float, *, climbing: bool) -> None:
         """Pace at ``limit`` from now on."""
@@ -100,7 +105,10 @@ class Rate:
             cost = self.hint_s * self.limit
             target, patience = min(_TARGET, 1 / (20 * cost)), max(patience, 40 * cost)
         growth = 0.03 * target
-        if self.top > self.limit:
+        if self.hint_s > 0 and self.top > 1.05 * self.limit:
+            # Half-way to what was refused in three times what a refusal costs.
+            return min(0.02, log(self.top / self.limit) / (6 * self.hint_s * self.limit))
+        if self.top > self.limit and self.hint_s == 0:
             growth += 0.005 * (self.top - self.limit) / self.limit
         if self.clean > patience:
             growth *= 2.0 ** min(20.0, (self.clean - patience) / 30)
@@ -119,10 +127,29 @@ class Rate:
         self._anchor(sent_at, serial)
         return passed / lasted
 
-    def uncounted(self, serial: int) -> None:
+    def uncounted(self, sent_at: float, serial: int) -> None:
         """A refused call that measures nothing; it took no token either."""
         if self._anchor_at is not None and serial > self._anchor_serial:
             self._anchor_refused += 1
+            if serial > self._last_serial:
+                self._last_serial, self._last_at = serial, sent_at
+
+    def spread(self) -> float | None:
+        """The rate at which calls passed among refused ones, all of which left before a wait."""
+        if self._anchor_at is None:
+            return None
+        sent = self._last_serial - self._anchor_serial
+        passed, lasted = sent - self._anchor_refused, self._last_at - self._anchor_at
+        return passed / lasted if passed >= _ENOUGH and lasted > 0 else None
+
+    def after_wait(self, passed: int, lasted: float, waited: float) -> None:
+        """Refused again ``lasted`` after a wait: what was saved meanwhile passed too."""
+        assert self.limit is not None
+        low, high = passed / (lasted + waited), passed / lasted
+        self.top = min(self.limit, high)
+        self.limit = max(_SLOWEST, min(_CUT * self.limit, (low * high) ** 0.5))
+        self.climbing = False
+        self.clean = 0
 
     def unanchor(self) -> None:
         """What was measured from is too long ago, or the bucket filled up since."""
@@ -130,6 +157,7 @@ class Rate:
 
     def _anchor(self, sent_at: float, serial: int) -> None:
         self._anchor_at, self._anchor_serial, self._anchor_refused = sent_at, serial, 0
+        self._last_serial, self._last_at = serial, sent_at
 
     def refused(self, measured: float | None) -> None:
         """Too fast: go by what was measured, or a little slower."""
