@@ -37,6 +37,8 @@ def decoded(body: bytes, encoding: str, at_most: int) -> bytes:
     """
     if not body:
         return body
+    if encoding == "gzip":  # Nearly always.
+        return _gunzip(body, at_most)
     names = [name.strip().lower() for name in encoding.split(",")]
     if len(names) > _MOST:
         raise Undecodable(f"{len(names)} encodings on top of each other")
@@ -63,7 +65,7 @@ def _unpacked(body: bytes, name: str, at_most: int) -> bytes:
 
 def _gunzip(body: bytes, at_most: int) -> bytes:
     text, rest = _inflate(body, _GZIP, at_most)
-    if not rest.startswith(_GZIP_MAGIC):
+    if not rest:
         return text
     members = [text]  # Several in a row are one text.
     while rest.startswith(_GZIP_MAGIC):
@@ -92,7 +94,8 @@ def _has_zlib_head(body: bytes) -> bool:
 
 
 def _brotli(body: bytes, at_most: int) -> bytes:
-    import brotli  # noqa: PLC0415  few servers use it; who does not need it need not load it
+    # Few servers use it; who does not need it need not load it.
+    import brotli  # type: ignore[import-untyped]  # noqa: PLC0415
 
     unpacker = brotli.Decompressor()
     try:

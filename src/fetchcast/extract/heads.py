@@ -15,7 +15,6 @@ Head: TypeAlias = tuple[int, str, dict[str, str]]
 _BLANK: Final = b"\r\n"
 _KEPT = 2_048  # Lines and no more: a memory that grows with the number of calls is a leak.
 _LONG = 512  # Longer lines (cookies, policies with a nonce) hardly come twice.
-_FINAL = 200  # Below are interim answers: 100 Continue, 103 Early Hints.
 
 
 class _Fields(dict[bytes, tuple[str, str]]):
@@ -49,7 +48,7 @@ class HeadReader:
     def __init__(self) -> None:
         self._fields, self._starts = _Fields(), _Starts()
 
-    def read(self, lines: Sequence[bytes]) -> Head:
+    def read(self, lines: list[bytes]) -> Head:
         """The head in ``lines``, each with its line end, the first a status line.
 
         Interim answers and a proxy's own before it and trailers after it are left out; a header
@@ -58,26 +57,27 @@ class HeadReader:
         Raises:
             ValueError: If there is no final status line.
         """
-        lines = _last_block(lines)
+        # Almost always there is one block, and its end is the end.
+        if lines and (lines[-1] != _BLANK or lines.count(_BLANK) > 1):
+            lines = _last_block(lines)
+        elif not lines:
+            raise ValueError("no head")
         status, version = self._starts[lines[0]]
-        fields = self._fields
-        pairs = [fields[line] for line in lines[1:]]
+        pairs = [*map(self._fields.__getitem__, lines[1:-1])]
         headers = dict(pairs)
         return status, version, headers if len(headers) == len(pairs) else _joined(pairs)
 
 
-def _last_block(lines: Sequence[bytes]) -> Sequence[bytes]:
-    """The lines of the last head, without its blank line; trailers follow that."""
-    if not lines:
-        raise ValueError("no head")
+def _last_block(lines: list[bytes]) -> list[bytes]:
+    """The lines of the last head with the blank line that ends it; trailers may follow that."""
     first = 0
     for number, line in enumerate(lines):
         if line[:5] == b"HTTP/" and (not number or lines[number - 1] == _BLANK):
             first = number
-    for number in range(first + 1, len(lines)):
-        if lines[number] == _BLANK:
-            return lines[first:number]
-    return lines[first:]
+    try:
+        return lines[first : lines.index(_BLANK, first) + 1]
+    except ValueError:  # Not ended: the connection was.
+        return [*lines[first:], _BLANK]
 
 
 def _joined(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -130,8 +130,9 @@ class CurlTransport:
         self._loop = asyncio.get_running_loop()
         self._outbox: deque[tuple[_Call, _Result]] = deque()
         self._posted = self._ring_due = False
-        self._asked: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
-        self._lines: list[bytes] = []
+        self._asked: Mapping[str, str] = {}
+        self._secret: Mapping[str, str] = {}
+        self._lines = _header_lines({}, {})
         self._engine = _Engine(options, self._post)
         self._engine.start()
 
@@ -146,10 +147,10 @@ class CurlTransport:
         Raises:
             ValueError: If a header has a line break in it.
         """
-        if (request.headers, headers) != self._asked:
+        if headers != self._secret or request.headers != self._asked:
             # Copies: the caller may change a token in place.
-            self._asked = (dict(request.headers), dict(headers))
-            self._lines = _header_lines(*self._asked)
+            self._asked, self._secret = dict(request.headers), dict(headers)
+            self._lines = _header_lines(self._asked, self._secret)
         call = _Call(request, headers, self._lines, done, self._put)
         self._put(call)
         return call
@@ -311,13 +312,13 @@ class _Engine(threading.Thread):
 
     def _want(self, events: int, fd: int, _multi: object, _data: object) -> None:
         """Note what libcurl waits for; many of these cancel each other out within a turn."""
-        self._wanted[fd] = events & (pycurl.POLL_INOUT)
+        self._wanted[fd] = events
 
     def _tell_watch(self) -> None:
         if self._wanted:
             change = self._watch.change
             for fd, events in self._wanted.items():
-                change(fd, events)
+                change(fd, 0 if events == pycurl.POLL_REMOVE else events)
             self._wanted.clear()
 
     def _drive(self, fd: int, events: int) -> None:
@@ -336,27 +337,27 @@ class _Engine(threading.Thread):
     def _launch(self) -> bool:
         """Start what has room; False if there was nothing."""
         waiting, launched = self._waiting, False
+        now = time.monotonic() if waiting else 0.0
         while waiting:
             call = waiting[0]
             if call.done is None:
                 waiting.popleft()
                 continue
-            call.alone = self._needs_room(call.request.url)
-            if call.alone and self._alone >= self._options.max_connections:
+            url = call.request.url
+            # A call may take up a connection, until its host is known to share them.
+            alone = url.startswith("http:") or not self._shared.get(_origin(url), False)
+            if alone and self._alone >= self._options.max_connections:
                 break
             waiting.popleft()
-            self._send(call)
+            call.alone = alone
+            self._send(call, now)
             launched = True
         return launched
 
-    def _needs_room(self, url: str) -> bool:
-        """Whether a call may take up a connection: yes until its host is known to share them."""
-        return url.startswith("http:") or not self._shared.get(_origin(url), False)
-
-    def _send(self, call: _Call) -> None:
+    def _send(self, call: _Call, now: float) -> None:
         slot = self._free.pop() if self._free else self._new_slot()
         try:
-            slot.load(call)
+            slot.load(call, now)
         except (pycurl.error, UnicodeError, ValueError) as unusable:
             slot.unload()
             self._free.append(slot)
@@ -364,7 +365,10 @@ class _Engine(threading.Thread):
             return
         self._alone += call.alone
         self._busy[slot] = None
-        self._next_deadline = min(self._next_deadline, slot.due())
+        # All have the same time, so whoever came before is due before; but for what goes on
+        # after a redirect.
+        if self._next_deadline == inf or call.steps:
+            self._next_deadline = min(self._next_deadline, slot.due())
         self._multi.add_handle(slot.easy)
 
     def _new_slot(self) -> _Slot:
@@ -421,7 +425,8 @@ class _Engine(threading.Thread):
         except ValueError:
             result = no_http(url, "it has no readable status line")
         else:
-            self._note_sharing(call, version)
+            if version == "2" and call.alone:
+                self._shared[_origin(url)] = True
             if status in REDIRECTS and "location" in headers:
                 self._release(slot)
                 self._redirect(call, status, headers["location"])
@@ -436,10 +441,6 @@ class _Engine(threading.Thread):
             )
         self._release(slot)
         self._batch.append((call, result))
-
-    def _note_sharing(self, call: _Call, version: str) -> None:
-        if call.alone and call.request.url.startswith("https:"):
-            self._shared[_origin(call.request.url)] = version.startswith("2")
 
     def _redirect(self, call: _Call, status: int, location: str) -> None:
         trail = Trail(request=call.request, headers=call.headers, steps=call.steps)
@@ -568,14 +569,16 @@ class _Slot:
         # A C function called from C: a body costs no Python code until it is complete.
         self.easy.setopt(pycurl.WRITEFUNCTION, self.chunks.append)
 
-    def load(self, call: _Call) -> None:
+    def load(self, call: _Call, now: float) -> None:
         """Make the handle ready for ``call``.
 
         Raises:
             pycurl.error, ValueError, UnicodeError: If the address cannot be called.
         """
         easy, request, settings = self.easy, call.request, self._settings
-        url = ascii_url(request.url)
+        url = request.url
+        if not url.isascii() or " " in url:
+            url = ascii_url(url)
         easy.setopt(pycurl.URL, url)
         if call.lines is not self._last_lines:
             easy.setopt(pycurl.HTTPHEADER, call.lines)
@@ -591,8 +594,8 @@ class _Slot:
             self._fresh = False
             _set_method(easy, request)
         self.call, call.slot = call, self
-        self.sent = time.monotonic()
-        call.started = call.started or self.sent  # A redirect goes on with the same time.
+        self.sent = now
+        call.started = call.started or now  # A redirect goes on with the same time.
 
     def unload(self) -> bool:
         """Forget the call; returns whether it had needed a connection for itself."""

@@ -1,4 +1,6 @@
-"""What every transport has to do, as tests over real sockets. Subclass and name the transport:
+"""What every transport has to do, as tests over real sockets.
+
+Subclass, and name the transport:
 
     class TestMine(TransportConformance):
         def open(self, options: TransportOptions) -> AbstractAsyncContextManager[Transport]:
@@ -6,6 +8,8 @@
 
 The methods are coroutines; pytest runs them with pytest-asyncio in auto mode.
 """
+
+# ruff: noqa: PLR2004, SIM117, ASYNC110  numbers are the expectations; `with` is read in its order
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 
 from fetchcast.errors import (
     BodyTooLarge,
@@ -35,7 +39,7 @@ from fetchcast.records import Answer, Request, request_key
 from fetchcast.testing.api import Asked, running_api
 from fetchcast.testing.certificates import AUTHORITY, EXPIRED, GOOD, SELF_SIGNED, server_context
 from fetchcast.testing.reply import Reply, gzip_bomb, gzip_reply, redirect
-from fetchcast.testing.wire import Wire, echo, endless_head, no_http, resetting_idle, silent, wire
+from fetchcast.testing.wire import echo, endless_head, no_http, resetting_idle, silent, wire
 
 _BOMB_BYTES = 200_000_000
 _PATIENCE_S = 20.0
@@ -183,13 +187,12 @@ class TransportConformance:
     async def test_a_header_cannot_smuggle_another(self) -> None:
         """A line break in a value is a mistake of the caller, and nothing is sent."""
         async with running_api({"*": Reply(200)}) as api, self.transport() as transport:
+            refused = False
             try:
                 transport.start(call(api.url), {"X": "a\r\nY: b"}, lambda _: None)
-            except ValueError as error:
-                assert "line break" in str(error)
-            else:
-                raise AssertionError("the header was taken")
-        assert api.hits == []
+            except ValueError:
+                refused = True
+        assert (refused, api.hits) == (True, [])
 
     # Connections and cancelling
 
@@ -215,22 +218,19 @@ class TransportConformance:
 
     async def test_nothing_is_sent_after_cancel(self) -> None:
         """Of 100 cancelled calls only those arrive that were on the wire; the rest is unharmed."""
-        async with (
-            wire(echo(after_s=0.2)) as server,
-            self.transport(max_connections=5) as transport,
-        ):
-            ends = Ends(transport)
-            handles = ends.start([f"{server.url}/ghost/{number}" for number in range(100)])
-            async with asyncio.timeout(_PATIENCE_S):
-                while len(server.targets) < 5:
-                    await asyncio.sleep(0.005)
-            for handle in handles:
-                handle.cancel()
-            ends.start([f"{server.url}/{number}" for number in range(20)])
-            results = await ends.have(20)
-            assert [target for target in server.targets if "ghost" in target] == [
-                f"/ghost/{number}" for number in range(5)
-            ]
+        async with running_api({"*": _ghosts_hang}) as api:
+            async with self.transport(max_connections=5) as transport:
+                ends = Ends(transport)
+                handles = ends.start([f"{api.url}/ghost/{number}" for number in range(100)])
+                async with asyncio.timeout(_PATIENCE_S):
+                    while len(api.hits) < 5:
+                        await asyncio.sleep(0.005)
+                for handle in handles:
+                    handle.cancel()
+                ends.start([f"{api.url}/{number}" for number in range(20)])
+                results = await ends.have(20)
+                arrived = {hit for hit in api.hits if "ghost" in hit}
+        assert arrived == {f"/ghost/{number}" for number in range(5)}
         _each_has_its_own(results, 20)
 
     async def test_a_call_cancelled_at_once_is_never_sent(self) -> None:
@@ -432,7 +432,9 @@ class TransportConformance:
                 ends = Ends(transport)
                 ends.start([api.url + "/more"])
                 result = (await ends.have(1))[api.url + "/more"]
-                assert isinstance(result, BrokenAnswer) or result.body == b"abc"
+                assert isinstance(result, BrokenAnswer) or (
+                    isinstance(result, Answer) and result.body == b"abc"
+                )
                 following = await self._retried(transport, api.url + "/next")
                 assert following.body == b"n"
 
@@ -539,6 +541,10 @@ class TransportConformance:
 
 def _own_path(asked: Asked) -> Reply:
     return Reply(200, {}, asked.path.encode())
+
+
+def _ghosts_hang(asked: Asked) -> Reply:
+    return Reply(never=True) if "ghost" in asked.path else _own_path(asked)
 
 
 def _real(results: Mapping[str, Answer | CallError]) -> dict[str, Answer | CallError]:

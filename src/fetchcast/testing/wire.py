@@ -1,4 +1,6 @@
-"""A server of bare connections, for what `running_api` cannot do: it counts sockets, and talks nonsense.
+"""A server of bare connections, for what `running_api` cannot do.
+
+It counts sockets, resets idle ones, and talks nonsense.
 
 async with wire(resetting_idle(every=5)) as server:
     ...
