@@ -197,6 +197,7 @@ function keep(low, high) {
     else shown.searchParams.set(name, String(Math.round(value)));
   }
   history.replaceState(null, "", shown);
+  press();
 }
 
 let keeping = 0;
@@ -207,11 +208,6 @@ function ranged(plot) {
     const right = strip.valToPos(Math.min(max, last), "x");
     strip.setSelect({ left, width: Math.max(2, right - left), top: 0, height: strip.over.clientHeight }, false);
   }
-  const pressed = shown.searchParams.get("r") ?? columns.range;
-  for (const button of document.querySelectorAll("[data-range]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.range === pressed && !shown.searchParams.has("from")));
-  }
-  clearTimeout(keeping);
 }
 
 function view(low, high, remember = true) {
@@ -232,7 +228,9 @@ function range(name, remember = true) {
     shown.searchParams.set("r", name);
     shown.searchParams.delete("from");
     shown.searchParams.delete("to");
+    clearTimeout(keeping);
     history.replaceState(null, "", shown);
+    press();
   }
   view(days ? Math.max(first, columns.begin - days * DAY_S) : first - columns.step, last + columns.step, false);
 }
@@ -309,6 +307,11 @@ function backtests() {
 }
 
 function press() {
+  const zoomed = shown.searchParams.has("from");
+  const pressed = zoomed ? "" : shown.searchParams.get("r") ?? columns.range;
+  for (const button of document.querySelectorAll("[data-range]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.range === pressed));
+  }
   document.getElementById("backtests")?.setAttribute("aria-pressed", String(withBacktests));
   for (const piece of document.querySelectorAll("[data-backtest]")) piece.hidden = !withBacktests;
 }

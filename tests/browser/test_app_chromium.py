@@ -1,0 +1,230 @@
+"""The pages in a real Chromium: widths, light and dark, keyboard, without JavaScript."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+WIDTHS = (390, 768, 1280)
+PAGES = {
+    "question": "/",
+    "amount": "/question/amount",
+    "forecast": "/forecast/arrival_delay/27%20TPE?bt=1",
+    "hostile": "/forecast/arrival_delay/%3Cscript%3Ealert(1)%3C/script%3E",
+    "series": "/forecast",
+    "runs": "/runs",
+    "data": "/data",
+    "table": "/data/observation",
+    "sql": "/sql?q=select+*+from+leaderboard",
+    "api": "/api",
+    "problem": "/question/tampre",
+}
+
+
+@pytest.fixture
+def look(chromium, site):
+    """Open an address; the test fails on any script error, policy report or foreign request."""
+    faults: list[str] = []
+    contexts = []
+
+    def open_page(path, *, javascript=True):
+        context = chromium.new_context(
+            viewport={"width": 1280, "height": 820},
+            color_scheme="light",
+            java_script_enabled=javascript,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(f"error {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                faults.append(f"{message.type} {message.text}")
+                if message.type in {"error", "warning"} and "status of 404" not in message.text
+                else None
+            ),
+        )
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((site, "data:", "about:"))
+                else faults.append(f"foreign {request.url}")
+            ),
+        )
+        page.goto(site + path, wait_until="load")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not faults, faults
+
+
+def settled(page, answer, expected):
+    """Wait for a value; the policy forbids Playwright's own wait_for_function."""
+    for _ in range(60):
+        if page.evaluate(answer) == expected:
+            return
+        page.wait_for_timeout(50)
+    assert page.evaluate(answer) == expected
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_each_page_fits_every_width_in_light_and_dark(look, name):
+    """Nothing sticks out, nothing is reported, in both colour schemes."""
+    page = look(PAGES[name])
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 820})
+        settled(page, f"document.documentElement.scrollWidth <= {width}", expected=True)
+    for scheme, ground in (("dark", "rgb(14, 19, 24)"), ("light", "rgb(244, 246, 248)")):
+        page.emulate_media(color_scheme=scheme)
+        settled(page, "getComputedStyle(document.body).backgroundColor", ground)
+
+
+def test_a_control_changes_the_answer_and_the_address(look):
+    """The underlined words are the controls; a later deadline is likelier to be met."""
+    page = look("/")
+    before = int(page.locator(".big").inner_text().strip("<>%\n "))
+    page.locator("select[name=deadline]").select_option("16:15")
+    page.wait_for_url(re.compile(r"deadline=16%3A15"))
+    settled(page, "document.querySelector('select[name=deadline]').value", "16:15")
+    after = int(page.locator(".big").inner_text().strip("<>%\n "))
+    assert after > before
+    assert f"{after}" in page.title()
+    page.go_back()
+    settled(page, "document.querySelector('select[name=deadline]').value", "16:00")
+    assert int(page.locator(".big").inner_text().strip("<>%\n ")) == before
+
+
+def test_the_answer_needs_no_javascript(look):
+    """Controls, answer, picture and links are there; the button asks."""
+    page = look("/", javascript=False)
+    page.locator("select[name=unique_id]").select_option("165 TPE")
+    page.locator("form.ask button").click()
+    page.wait_for_url(re.compile(r"unique_id=165"))
+    assert page.locator("svg.plot.wide circle.dot").count() == 20
+    assert "train 165" in page.locator("tr.here[aria-current]").inner_text()
+    page.goto(page.url.split("/question")[0] + "/forecast/arrival_delay/27%20TPE")
+    assert page.locator("table").nth(1).locator("tbody tr").count() == 28
+
+
+def test_the_dots_can_be_counted(look):
+    """Twenty dots, filled before the line and hollow after it, as the words say."""
+    page = look("/")
+    dots = page.evaluate(
+        """() => [...document.querySelectorAll('svg.plot.wide circle.dot')].map(
+            (dot) => [Number(dot.getAttribute('cx')), !dot.classList.contains('late')])"""
+    )
+    line = float(page.locator("svg.plot.wide line.deadline").get_attribute("x1"))
+    assert len(dots) == 20
+    assert all((x < line) is in_time for x, in_time in dots)
+    said = page.locator(".key").inner_text()
+    assert f"in time ({sum(in_time for _, in_time in dots)})" in said
+
+
+def test_the_question_is_asked_with_the_keyboard_alone(look):
+    page = look("/")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.name") == "deadline":
+            break
+    page.keyboard.press("ArrowDown")
+    page.wait_for_url(re.compile(r"deadline=16%3A01"))
+    settled(page, "document.activeElement.name ?? ''", "deadline")
+
+
+def test_the_chart_is_drawn_and_moved_by_keys(look):
+    page = look("/forecast/arrival_delay/27%20TPE")
+    page.wait_for_selector("#chart[data-drawn] canvas")
+    page.keyboard.press("+")
+    settled(page, "new URL(location.href).searchParams.has('from')", expected=True)
+    first = page.evaluate("new URL(location.href).searchParams.get('from')")
+    page.keyboard.press("ArrowLeft")
+    settled(page, f"new URL(location.href).searchParams.get('from') < {first!r}", expected=True)
+    page.keyboard.press("b")
+    assert page.locator("#backtests").get_attribute("aria-pressed") == "true"
+    assert "bt=1" in page.url
+    page.locator("[data-range='1y']").click()
+    assert page.locator("[data-range='1y']").get_attribute("aria-pressed") == "true"
+    page.reload()
+    page.wait_for_selector("#chart[data-drawn] canvas")
+    assert page.locator("[data-range='1y']").get_attribute("aria-pressed") == "true"
+    page.keyboard.press("?")
+    assert page.locator("dialog#keys").is_visible()
+
+
+def test_there_is_a_gap_between_the_last_observation_and_the_first_step(look):
+    """No line may join what was observed with what is expected."""
+    page = look("/forecast/arrival_delay/27%20TPE")
+    columns = page.evaluate("JSON.parse(document.getElementById('columns').textContent)")
+    both = [(y, q) for y, q in zip(columns["y"], columns["q50"], strict=True) if None not in (y, q)]
+    assert both == []
+    assert (
+        max(t for t, y in zip(columns["t"], columns["y"], strict=True) if y is not None)
+        < (columns["begin"])
+    )
+
+
+def test_the_pointer_reads_out_every_interval(look):
+    page = look("/forecast/arrival_delay/27%20TPE?r=1m")
+    page.wait_for_selector("#chart[data-drawn] canvas")
+    box = page.locator("#chart").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.85, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + box["width"] * 0.86, box["y"] + box["height"] / 2)
+    said = page.locator("#read-out").inner_text()
+    assert re.search(r"\d+ Mar 2026 · median .* min · 50 %: .* · 80 %: .* · 95 %: ", said), said
+
+
+def test_the_switch_turns_dark_and_stays(look):
+    page = look("/")
+    page.locator("button.theme").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 19, 24)"
+    page.goto(page.url)
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+def test_the_switch_needs_no_javascript(look):
+    page = look("/forecast", javascript=False)
+    page.locator("button.theme").click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+def test_a_series_is_found_by_name(look):
+    page = look("/forecast")
+    page.keyboard.press("/")
+    page.keyboard.type("165")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("find=165"))
+    assert page.locator("tbody tr").count() == 1
+
+
+def test_contrast_is_enough_to_read(look):
+    """WCAG AA, 4.5:1, for every text that is seen, in both schemes."""
+    script = """() => {
+      const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+      const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+        .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+      const found = [];
+      for (const element of document.querySelectorAll('main *, footer *, nav *')) {
+        const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+        if (!own || !element.checkVisibility() || element.closest('svg, option')) continue;
+        let ground = element;
+        while (ground && /rgba\\(.*, 0\\)/.test(getComputedStyle(ground).backgroundColor))
+          ground = ground.parentElement;
+        const a = light(rgb(getComputedStyle(element).color));
+        const b = light(rgb(getComputedStyle(ground ?? document.body).backgroundColor));
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) found.push([element.textContent.trim().slice(0, 40), ratio]);
+      }
+      return found;
+    }"""
+    for path in (PAGES["question"], PAGES["forecast"], PAGES["series"]):
+        page = look(path)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_timeout(200)  # Cards fade for 0.15 s.
+            assert page.evaluate(script) == []
