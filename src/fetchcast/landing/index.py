@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, TypeAlias
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,11 @@ from fetchcast.records import Fate
 Digests: TypeAlias = NDArray[np.uint64]
 """Shape ``(n, 2)``: the 128 bits of each key."""
 
+
+class BrokenBatch(Exception):
+    """Bytes of a segment are not what was written."""
+
+
 FATES: Final = tuple(Fate)
 CODES: Final = {fate: code for code, fate in enumerate(FATES)}
 
@@ -28,10 +34,9 @@ LEVEL_KEYS: Final = 1 << 17
 """So many keys are sorted at once."""
 
 _KEY_BYTES: Final = 16
+_CHECK_BYTES: Final = 4
 _HALVES: Final = np.dtype("<u8")
 _ROW: Final = np.dtype([("seq", "<i8"), ("finished", "<u4"), ("resource", "<u2"), ("fate", "u1")])
-KEY_AND_ROW_BYTES: Final = _KEY_BYTES + _ROW.itemsize
-
 Places: TypeAlias = NDArray[np.intp]
 Rows: TypeAlias = NDArray[np.void]
 """What is known of each key: seq, finished (whole seconds since 1970), resource's code, fate."""
@@ -70,17 +75,19 @@ def rows(
 
 
 def as_blob(keys: Digests, known: Rows) -> bytes:
-    """What a segment stores: all digests, then all rows."""
-    return keys.tobytes() + known.tobytes()
+    """What a segment stores: all digests, all rows, and a checksum."""
+    content = keys.tobytes() + known.tobytes()
+    return content + crc32(content).to_bytes(_CHECK_BYTES, "little")
 
 
 def from_blob(blob: bytes) -> tuple[Digests, Rows]:
-    """The inverse of `as_blob`; raises `ValueError` if the length is impossible."""
-    count, rest = divmod(len(blob), KEY_AND_ROW_BYTES)
-    if rest:
-        raise ValueError(f"{len(blob)} bytes are no list of keys")
-    keys = np.frombuffer(blob, _HALVES, 2 * count).reshape(-1, 2)
-    return keys, np.frombuffer(blob, _ROW, count, offset=_KEY_BYTES * count)
+    """The inverse of `as_blob`; raises `BrokenBatch` if it is not what was written."""
+    content = blob[:-_CHECK_BYTES]
+    count, rest = divmod(len(content), _KEY_BYTES + _ROW.itemsize)
+    if rest or crc32(content) != int.from_bytes(blob[-_CHECK_BYTES:], "little"):
+        raise BrokenBatch("its keys do not fit their checksum")
+    keys = np.frombuffer(content, _HALVES, 2 * count).reshape(-1, 2)
+    return keys, np.frombuffer(content, _ROW, count, offset=_KEY_BYTES * count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,11 @@ class KeyIndex:
 
     def __len__(self) -> int:
         return self._count
+
+    def all_rows(self) -> Iterator[Rows]:
+        """The rows of all keys, in portions."""
+        for level in list(self._levels):
+            yield level.rows
 
     def clear(self) -> None:
         """Forget all keys."""

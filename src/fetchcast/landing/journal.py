@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import msgspec
 import numpy as np
 
 from fetchcast.errors import LandingFull
@@ -18,7 +17,6 @@ from fetchcast.events import RunEnd
 from fetchcast.landing.index import (
     CODES,
     FATES,
-    KEY_AND_ROW_BYTES,
     LEVEL_KEYS,
     Digests,
     KeyIndex,
@@ -71,7 +69,6 @@ class Journal:
         self._resources: dict[str, int] = {
             name: code for code, name in connection.execute("SELECT code, name FROM resource")
         }
-        load_index(connection, self.index)
         (self._page_bytes,) = self._one("PRAGMA page_size")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
@@ -128,14 +125,15 @@ class Journal:
             entries[0].seq,
             entries[-1].seq,
             max(entry.finished_at for entry in entries),
+            len(entries),
             sum(entry.fate is Fate.FAILED for entry in entries),
             body_bytes,
             as_blob(keys, known),
             self.packer.entries(entries),
             self.packer.bodies(bodies),
         )
-        self._check_room(len(row[6]) + len(row[7]))
-        self.connection.execute("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self._check_room(len(row[-1]) + len(row[-2]))
+        self.connection.execute("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         self.count(known[current], 1)
         self._batch.body_bytes += body_bytes
         self._batch.keys.append(keys[current])
@@ -230,10 +228,16 @@ class Journal:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def look_again(self) -> None:
-        """Rebuild the index, after answers were erased."""
+        """Build the index anew, as after answers were erased."""
         self.index.clear()
         with told(self.path):
             load_index(self.connection, self.index)
+
+    def count_again(self) -> None:
+        """Build the tally anew from the index."""
+        self.connection.execute("DELETE FROM tally")
+        for known in self.index.all_rows():
+            self.count(known, 1)
 
     # -- notes, to be called inside a transaction
 
@@ -254,19 +258,19 @@ class Journal:
             "DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?", (_KEPT_EVENTS,)
         )
 
-    def heartbeat(self, counts: Mapping[str, Any], planned: int | None, at: float) -> None:
-        """Note how far the run is."""
+    def heartbeat(self, counts: str, planned: int | None, at: float) -> None:
+        """Note how far the run is; ``counts`` is JSON."""
         self.connection.execute(
             "UPDATE run SET heartbeat_at = ?, counts = ?, planned = coalesce(?, planned) "
             "WHERE id = ?",
-            (at, msgspec.json.encode(counts).decode(), planned, self.run),
+            (at, counts, planned, self.run),
         )
 
-    def end_run(self, end: RunEnd, counts: Mapping[str, Any], at: float) -> None:
-        """Note how the run ended."""
+    def end_run(self, end: RunEnd, counts: str, at: float) -> None:
+        """Note how the run ended; ``counts`` is JSON."""
         self.connection.execute(
             "UPDATE run SET ended_at = ?, heartbeat_at = ?, end = ?, counts = ? WHERE id = ?",
-            (at, at, int(end), msgspec.json.encode(counts).decode(), self.run),
+            (at, at, int(end), counts, self.run),
         )
 
     def log(self, kind: str, text: str, at: float) -> None:
@@ -276,12 +280,12 @@ class Journal:
             (self.run, at, kind, text),
         )
 
-    def remember(self, scope: str, value: Any, at: float) -> None:
-        """Keep ``value`` for later runs, in place of what was kept for ``scope``."""
+    def remember(self, scope: str, value: str, at: float) -> None:
+        """Keep ``value`` (JSON) for later runs, in place of what was kept for ``scope``."""
         self.connection.execute(
             "INSERT INTO memory VALUES (?, ?, ?) "
             "ON CONFLICT DO UPDATE SET value = excluded.value, at = excluded.at",
-            (scope, msgspec.json.encode(value).decode(), at),
+            (scope, value, at),
         )
 
 
@@ -302,15 +306,15 @@ def load_index(connection: sqlite3.Connection, index: KeyIndex, after_seq: int =
     """Fill ``index`` with the current answers of the segments behind ``after_seq``."""
     add = index.put if after_seq else index.add
     blobs: list[bytes] = []
-    size = 0
-    for (blob,) in connection.execute(
-        "SELECT keys FROM segment WHERE first_seq > ? ORDER BY first_seq", (after_seq,)
+    count = 0
+    for answers, blob in connection.execute(
+        "SELECT answers, keys FROM segment WHERE first_seq > ? ORDER BY first_seq", (after_seq,)
     ):
         blobs.append(blob)
-        size += len(blob)
-        if size >= LEVEL_KEYS * KEY_AND_ROW_BYTES:
+        count += answers
+        if count >= LEVEL_KEYS:
             add(*_current(connection, blobs))
-            blobs, size = [], 0
+            blobs, count = [], 0
     if blobs:
         add(*_current(connection, blobs))
 
@@ -330,13 +334,23 @@ def _current(connection: sqlite3.Connection, blobs: Sequence[bytes]) -> tuple[Di
 
 
 @contextmanager
-def open_journal(directory: Path, options: LandingOptions) -> Iterator[Journal]:
-    """Open the journal of ``directory``; hold the lock first."""
+def open_journal(
+    directory: Path, options: LandingOptions, *, damaged: bool = False
+) -> Iterator[Journal]:
+    """Open the journal of ``directory``; hold the lock first.
+
+    Args:
+        directory: The landing.
+        options: What is kept.
+        damaged: Open it although its keys may be unreadable, to repair it; the index stays empty.
+    """
     path = directory / JOURNAL
     connection = open_for_writing(directory)
     try:
         with told(path):
             journal = Journal(connection, path, options)
+        if not damaged:
+            journal.look_again()
         yield journal
     finally:
         # The last one to close folds the write-ahead log into the file.

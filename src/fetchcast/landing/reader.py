@@ -12,9 +12,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from fetchcast.errors import LandingDamaged
 from fetchcast.events import RunEnd
-from fetchcast.landing.index import FATES, KEY_AND_ROW_BYTES, KeyIndex, digests
+from fetchcast.landing.index import FATES, KeyIndex, digests
 from fetchcast.landing.journal import load_index
 from fetchcast.landing.runs import Logged, Memory, Run
 from fetchcast.landing.schema import JOURNAL, open_for_reading, told
@@ -75,11 +74,11 @@ class Reader:
     def bodies_dropped(self) -> int:
         """How many kept calls have no body any more (see ``keep``): they cannot be shaped again."""
         found = self._row(
-            "SELECT coalesce(sum(length(keys)), 0) FROM segment WHERE bodies IS NULL "
+            "SELECT coalesce(sum(answers), 0) FROM segment WHERE bodies IS NULL "
             "AND NOT EXISTS (SELECT 1 FROM sealed "
             "WHERE segment.first_seq BETWEEN sealed.first_seq AND sealed.last_seq)"
         )
-        return int(found[0]) // KEY_AND_ROW_BYTES
+        return int(found[0])
 
     # -- by key
 
@@ -230,14 +229,14 @@ class Reader:
         row = self._row("SELECT entries FROM segment WHERE first_seq = ?", (first_seq,))
         if row is None:
             return []  # It was erased a moment ago.
-        with self._whole(first_seq):
+        with told(self._path):
             return self._unpacker.entries(row[0])
 
     def _of_segment(self, first_seq: int, seqs: Collection[int]) -> Iterator[Landed]:
         row = self._row("SELECT entries, bodies FROM segment WHERE first_seq = ?", (first_seq,))
         if row is None:
             return  # It was erased a moment ago.
-        with self._whole(first_seq):
+        with told(self._path):
             entries = self._unpacker.entries(row[0])
             if row[1] is not None:
                 bodies = list(self._unpacker.bodies(row[1], entries))
@@ -250,21 +249,8 @@ class Reader:
 
     def _sealed(self, first_seq: int, entries: Sequence[Entry]) -> list[tuple[Entry, bytes]]:
         """The entries whose bodies are in a sealed file; none if they were dropped."""
-        with told(self._path):
-            bodies = sealed_bodies(self._connection, self._path.parent, first_seq) or {}
+        bodies = sealed_bodies(self._connection, self._path.parent, first_seq) or {}
         return [(entry, bodies[entry.seq]) for entry in entries if entry.seq in bodies]
-
-    @contextmanager
-    def _whole(self, first_seq: int) -> Iterator[None]:
-        try:
-            yield
-        except (ValueError, msgspec.MsgspecError) as error:
-            raise LandingDamaged(
-                str(self._path),
-                f"the batch at seq {first_seq} is not what was written ({error})",
-                "copy the directory; `fetchcast purge` of that batch makes the rest usable, "
-                "and a run asks for its calls again",
-            ) from error
 
     # -- runs
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
-from fetchcast.landing.index import as_blob, digests
-from fetchcast.landing.journal import Journal
+from fetchcast.landing.index import BrokenBatch, as_blob, digests, from_blob
+from fetchcast.landing.journal import Journal, open_journal
+from fetchcast.landing.lock import exclusive
+from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.schema import told
 from fetchcast.landing.sealing import rewrite, sweep
 from fetchcast.landing.segment import Entry, Unpacker
@@ -54,6 +58,7 @@ def erase(
     An answer goes if it matches everything that is given; nothing given means all.
 
     Args:
+        journal: The open journal.
         keys: Request keys.
         resource: The name of a resource.
         before: Only answers older than this, seconds since 1970.
@@ -82,11 +87,60 @@ def erase(
     return erased
 
 
+def purge(
+    directory: Path,
+    *,
+    keys: Collection[str] | None = None,
+    resource: str | None = None,
+    before: float | None = None,
+) -> int:
+    """`erase` in the landing of ``directory`` while no run writes to it."""
+    with exclusive(directory), open_journal(directory, LandingOptions()) as journal:
+        return erase(journal, keys=keys, resource=resource, before=before)
+
+
+def purge_damaged(directory: Path) -> int:
+    """Remove the batches of ``directory`` that cannot be read; a run asks for their calls again.
+
+    Returns:
+        How many batches went.
+    """
+    options = LandingOptions()
+    with exclusive(directory), open_journal(directory, options, damaged=True) as journal:
+        firsts = _first_seqs(journal)
+        damaged = [(first,) for first in firsts if not _readable(journal, first)]
+        with journal.transaction():
+            journal.connection.executemany("DELETE FROM segment WHERE first_seq = ?", damaged)
+            journal.connection.execute("UPDATE landing SET erasures = erasures + 1")
+            journal.look_again()
+            journal.count_again()
+    return len(damaged)
+
+
+def _first_seqs(journal: Journal) -> list[int]:
+    firsts = journal.connection.execute("SELECT first_seq FROM segment ORDER BY first_seq")
+    return [first_seq for (first_seq,) in firsts.fetchall()]
+
+
+def _readable(journal: Journal, first_seq: int) -> bool:
+    unpacker = Unpacker()
+    try:
+        keys, entries_frame, bodies_frame = journal.connection.execute(
+            "SELECT keys, entries, bodies FROM segment WHERE first_seq = ?", (first_seq,)
+        ).fetchone()
+        from_blob(keys)
+        entries = unpacker.entries(entries_frame)
+        if bodies_frame is not None:
+            list(unpacker.bodies(bodies_frame, entries))
+    except (BrokenBatch, sqlite3.DatabaseError):
+        return False
+    return True
+
+
 def _erase_matching(journal: Journal, matches: Callable[[Entry], bool]) -> int:
     unpacker = Unpacker()
     gone: set[int] = set()
-    firsts = journal.connection.execute("SELECT first_seq FROM segment ORDER BY first_seq")
-    for (first_seq,) in firsts.fetchall():
+    for first_seq in _first_seqs(journal):
         entries = _entries(journal, unpacker, first_seq)
         going = [entry for entry in entries if matches(entry)]
         if going:
@@ -137,10 +191,11 @@ def _rewrite_segment(
         pairs = zip(entries, unpacker.bodies(bodies_frame, entries), strict=True)
         bodies = journal.packer.bodies([body for entry, body in pairs if entry.seq not in gone])
     journal.connection.execute(
-        "UPDATE segment SET finished_at = ?, failed = ?, body_bytes = ?, keys = ?, entries = ?, "
-        "bodies = ? WHERE first_seq = ?",
+        "UPDATE segment SET finished_at = ?, answers = ?, failed = ?, body_bytes = ?, "
+        "keys = ?, entries = ?, bodies = ? WHERE first_seq = ?",
         (
             max(entry.finished_at for entry in kept),
+            len(kept),
             sum(entry.fate is Fate.FAILED for entry in kept),
             sum(entry.body_length for entry in kept),
             as_blob(digests([entry.key for entry in kept]), journal.rows_of(kept)),

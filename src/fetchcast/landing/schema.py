@@ -12,10 +12,13 @@ from typing import Final
 from urllib.parse import quote
 
 from fetchcast.errors import LandingDamaged, LandingError, LandingFull, LandingInUse
+from fetchcast.landing.index import BrokenBatch
 
 JOURNAL: Final = "landing.sqlite"
 APPLICATION_ID: Final = 0x66636A31  # "fcj1": tells our files from other SQLite files.
 OLDEST_SQLITE: Final = (3, 37, 0)  # The first with STRICT tables.
+
+_HEAD_BYTES: Final = 100
 
 _FIRST: Final = """
 CREATE TABLE landing (
@@ -27,7 +30,7 @@ CREATE TABLE resource (code INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRI
 CREATE TABLE segment (
     first_seq INTEGER PRIMARY KEY, last_seq INTEGER NOT NULL,
     finished_at REAL NOT NULL,     -- of its newest answer
-    failed INTEGER NOT NULL, body_bytes INTEGER NOT NULL,
+    answers INTEGER NOT NULL, failed INTEGER NOT NULL, body_bytes INTEGER NOT NULL,
     keys BLOB NOT NULL,            -- see index.py
     entries BLOB NOT NULL,         -- see segment.py; before the bodies, to be read without them
     bodies BLOB                    -- NULL once they are dropped or sealed
@@ -55,6 +58,11 @@ CREATE TABLE memory (
 ) STRICT, WITHOUT ROWID;
 """
 
+_SALVAGE: Final = (
+    "copy the directory, then `fetchcast purge --damaged` removes what cannot be read; "
+    "a run asks for those calls again"
+)
+
 STEPS: Final = (_FIRST,)
 """Step N leads from format N to N + 1; a fresh journal takes all of them."""
 
@@ -70,6 +78,8 @@ def open_for_writing(directory: Path) -> sqlite3.Connection:
     """
     _check_sqlite()
     path = directory / JOURNAL
+    if path.exists():
+        _check_whole(path)
     with told(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
@@ -101,6 +111,7 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
     path = directory / JOURNAL
     if not path.exists():
         raise LandingError(str(path), "nothing has landed here yet", "`fetchcast run` fills it")
+    _check_whole(path)
     with told(path):
         connection = sqlite3.connect(
             f"file:{quote(str(path.resolve()))}?mode=ro",
@@ -114,6 +125,22 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _check_whole(path: Path) -> None:
+    """A copy that stopped inside a page: SQLite would read zeros where the rest was."""
+    log = path.with_name(f"{JOURNAL}-wal")
+    if log.exists() and log.stat().st_size > 0:
+        return  # Whatever is missing is in the log.
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    # As the format has it, 1 stands for 65,536.
+    page_bytes = int.from_bytes(head[16:18], "big")
+    page_bytes = 65_536 if page_bytes == 1 else page_bytes
+    if head and (len(head) < _HEAD_BYTES or not page_bytes or path.stat().st_size % page_bytes):
+        raise LandingDamaged(
+            str(path), "is cut short", "copy the whole directory again; nothing was changed"
+        )
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] = STEPS) -> None:
@@ -184,6 +211,8 @@ def told(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours, which say what it means and what to do."""
     try:
         yield
+    except BrokenBatch as error:
+        raise LandingDamaged(str(path), f"holds a damaged batch ({error})", _SALVAGE) from error
     except sqlite3.Error as error:
         raise _explained(path, error) from error
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import zstandard
 
+from fetchcast.landing.index import BrokenBatch
 from fetchcast.records import Fate, Landed, Outcome, Scalar
 
 HEAD_BYTES = 4096
@@ -105,7 +106,7 @@ def _clean(value: Any) -> Any:
 
 
 class Unpacker:
-    """Reads the two frames; for one thread at a time. Raises `ValueError` on damaged bytes."""
+    """Reads the two frames; for one thread at a time. Raises `BrokenBatch` on damaged bytes."""
 
     def __init__(self) -> None:
         self._zstd = zstandard.ZstdDecompressor()
@@ -113,14 +114,17 @@ class Unpacker:
 
     def entries(self, frame: bytes) -> list[Entry]:
         """The entries, in the order of their seq."""
-        return self._json.decode(self._frame(frame))
+        try:
+            return self._json.decode(self._frame(frame))
+        except msgspec.MsgspecError as error:
+            raise BrokenBatch(str(error)) from error
 
     def bodies(self, frame: bytes, entries: Sequence[Entry]) -> Iterator[bytes]:
         """The body of each entry."""
         whole = self._frame(frame)
         ends = list(accumulate(entry.body_length for entry in entries))
         if (ends[-1] if ends else 0) != len(whole):
-            raise ValueError(f"{len(whole)} bytes of bodies where {ends[-1]} are noted")
+            raise BrokenBatch(f"its bodies have {len(whole)} bytes, not what the entries say")
         start = 0
         for end in ends:
             yield whole[start:end]
@@ -130,7 +134,7 @@ class Unpacker:
         try:
             return self._zstd.decompress(frame)
         except zstandard.ZstdError as error:
-            raise ValueError(str(error)) from error
+            raise BrokenBatch(str(error)) from error
 
 
 def landed(entry: Entry, body: bytes) -> Landed:

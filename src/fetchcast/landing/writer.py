@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from fetchcast.clock import Clock
 from fetchcast.errors import LandingError
 from fetchcast.events import Committed, Event, Events, Notice, RunEnd, StageEnded, StageStarted
@@ -135,13 +137,13 @@ class Writer:
 
     def heartbeat(self, counts: Mapping[str, Any], planned: int | None = None) -> None:
         """Note how far the run is, for those who watch it; call it every 0.5 s or so."""
-        copy, at = dict(counts), self._clock.now()
-        self._hand_over(lambda journal: journal.heartbeat(copy, planned, at))
+        text, at = _json(counts), self._clock.now()
+        self._hand_over(lambda journal: journal.heartbeat(text, planned, at))
 
     def end_run(self, end: RunEnd, counts: Mapping[str, Any]) -> None:
         """Note how the run ended."""
-        copy, at = dict(counts), self._clock.now()
-        self._hand_over(lambda journal: journal.end_run(end, copy, at))
+        text, at = _json(counts), self._clock.now()
+        self._hand_over(lambda journal: journal.end_run(end, text, at))
 
     def log(self, kind: str, text: str, at: float | None = None) -> None:
         """Add a line to the log that the app shows; stages and notices come here by themselves."""
@@ -150,8 +152,8 @@ class Writer:
 
     def remember(self, scope: str, value: Any) -> None:
         """Keep ``value`` (what JSON can carry) for later runs, in place of the last one."""
-        at = self._clock.now()
-        self._hand_over(lambda journal: journal.remember(scope, value, at))
+        text, at = _json(value), self._clock.now()
+        self._hand_over(lambda journal: journal.remember(scope, text, at))
 
     def recall(self, scope: str) -> Memory | None:
         """What was remembered for ``scope`` and is on the disk."""
@@ -319,6 +321,11 @@ class Writer:
         """Raise what stopped the writer, if anything did."""
         if self._failure is not None:
             raise self._failure
+
+
+def _json(value: Any) -> str:
+    # At once, not in the thread: what cannot be written is the caller's error, nobody else's.
+    return msgspec.json.encode(value).decode()
 
 
 @asynccontextmanager
