@@ -106,9 +106,7 @@ def main() -> None:
     floor, stops = best_of(3, decode_all, answers)
     print(f"input     {count:,} bodies, mean {size / count:,.0f} B, {stops:,} stops")
     print(f"floor     msgspec.json.decode       {floor:6.3f} s CPU")
-    print(
-        f"shape     to Arrow, books checked            {ours:6.3f} s CPU  {ours / floor:.2f} x floor"
-    )
+    print(f"shape     to Arrow, books checked   {ours:6.3f} s CPU   {ours / floor:.2f} x floor")
     print(f"          {stops / ours:,.0f} stops/s, {rows / ours:,.0f} rows/s with the causes")
     print(f"memory    {peak / 1024:,.0f} MB above the input")
 

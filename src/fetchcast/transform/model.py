@@ -34,6 +34,8 @@ class Model:
             rows = parse_path(options.rows)
         if rows is not None:
             self._settle(rows)
+        else:
+            picks_for(options, ("rows", EVERY))  # So that mistakes are told before any call.
 
     def _settle(self, rows: Path) -> None:
         self.rows = rows

@@ -93,22 +93,25 @@ def _choose(row: Pick, options: TableOptions) -> None:
         return
     for column, chosen in options.columns.items():
         given = ColumnOptions(path=chosen) if isinstance(chosen, str) else chosen
-        place = row.walk(parse_path(given.path))
-        _place(place, column, _declared(column, given, options))
+        place = _reach(row, parse_path(given.path), f"columns.{column}", given.path)
+        place.column, place.declared = column, _declared(column, given, options)
         place.everything = True
+
+
+def _reach(place: Pick, path: Path, key: str, text: str) -> Pick:
+    """The pick at ``path``, which nothing else may take, in whole or in part."""
+    for step in path:
+        place = place.step(step)
+        if place.column is not None or place.every is not None:
+            break
+    if place.wants or not path:
+        raise ConfigError(key, text, "a value that nothing else takes, in whole or in part")
+    return place
 
 
 def _declared(column: str, given: ColumnOptions, options: TableOptions) -> Declared:
     named = given.type or options.types.get(column)
     return Declared(TYPE_NAMES[named] if named else None, given.zone, frozenset(given.missing))
-
-
-def _place(place: Pick, column: str, declared: Declared) -> None:
-    if place.wants:
-        raise ConfigError(
-            f"columns.{column}", column, "a value that no other column takes, in whole or part"
-        )
-    place.column, place.declared = column, declared
 
 
 def _carry(top: Pick, rows: Path, column: str, carry: Carry, options: TableOptions) -> None:
@@ -118,9 +121,10 @@ def _carry(top: Pick, rows: Path, column: str, carry: Carry, options: TableOptio
     if carry.up > len(objects) or not objects:
         raise ConfigError(f"carry.{column}", options.carry[column], _too_high(rows, objects))
     depth = objects[0] if carry.up == 0 else objects[-carry.up]
-    place = top.walk(rows[:depth]).walk(carry.path)
+    around = top.walk(rows[:depth])
+    place = _reach(around, carry.path, f"carry.{column}", options.carry[column])
     named = options.types.get(column)
-    _place(place, column, Declared(TYPE_NAMES[named] if named else None))
+    place.column, place.declared = column, Declared(TYPE_NAMES[named] if named else None)
     place.whole = True
 
 
