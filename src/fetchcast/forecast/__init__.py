@@ -1,12 +1,16 @@
 """PREDICT: forecasts with the evidence for them. Pure: arrays in, arrays out."""
 
 from fetchcast.forecast.answers import Answered
+from fetchcast.forecast.models import Forecaster, Past, Prediction
 from fetchcast.forecast.options import SeriesOptions
 from fetchcast.forecast.question import QuestionOptions, answer
 from fetchcast.forecast.series import SeriesForecast, forecast_series
 
 __all__ = [
     "Answered",
+    "Forecaster",
+    "Past",
+    "Prediction",
     "QuestionOptions",
     "SeriesForecast",
     "SeriesOptions",
