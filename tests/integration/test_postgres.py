@@ -222,12 +222,35 @@ def test_a_name_that_is_too_long_is_refused(postgres_url):
         load(postgres_url, {"x" * 200: [1]}, APPEND)
 
 
-def test_a_key_that_is_not_unique_in_the_table_is_refused(postgres_url):
-    load(postgres_url, {"id": ["a", "a"], "v": [1, 2]}, APPEND)
+def test_a_server_without_merge_does_the_same_in_two_statements(postgres_url, monkeypatch):
+    monkeypatch.setattr("fetchcast.load.postgres._HAS_MERGE", 990_000)
+    load(postgres_url, {"id": ["a", "b"], "v": [1.0, None]}, MERGE)
+    before = ask(postgres_url, "SELECT xmin::text FROM t WHERE id = 'a'")
+    load(postgres_url, {"id": ["a", "b", "c"], "v": [1.0, 2.0, None]}, MERGE)
 
-    with pytest.raises(DestinationError, match="duplicated"):
-        load(postgres_url, {"id": ["a"], "v": [3]}, MERGE)
-    assert ask(postgres_url, "SELECT count(*) FROM t") == [(2,)]
+    assert ask(postgres_url, "SELECT * FROM t ORDER BY id") == [
+        ("a", 1.0),
+        ("b", 2.0),
+        ("c", None),
+    ]
+    assert ask(postgres_url, "SELECT xmin::text FROM t WHERE id = 'a'") == before
+
+
+def test_the_key_of_a_large_table_is_indexed_once_when_little_is_loaded(postgres_url):
+    keys = [f"{number:06}" for number in range(120_000)]
+    target = Target(table="t")
+    load(postgres_url, {"_request_key": keys, "v": keys}, target, tuple(keys))
+    assert ask(postgres_url, "SELECT count(*) FROM pg_indexes WHERE tablename = 't'") == [(0,)]
+
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("ANALYZE t")
+    for _ in range(2):
+        load(postgres_url, {"_request_key": ["000007"], "v": ["x"]}, target, ("000007",))
+
+    assert ask(postgres_url, "SELECT indexdef FROM pg_indexes WHERE tablename = 't'") == [
+        ("CREATE INDEX t__request_key_idx ON public.t USING btree (_request_key)",)
+    ]
+    assert ask(postgres_url, "SELECT count(*), max(v) FROM t") == [(120_000, "x")]
 
 
 def test_a_view_on_a_table_survives_a_replace_of_the_same_shape(postgres_url):

@@ -19,9 +19,12 @@ from fetchcast.load import sql
 from fetchcast.load.cells import cell
 from fetchcast.load.disk import locked
 from fetchcast.load.notes import LOADS_COLUMNS, note_of, note_values
-from fetchcast.load.tables import STAGE, RowMerge, TableLoading
+from fetchcast.load.tables import STAGE, TableLoading
 from fetchcast.load.versions import Published, Versions, published_path
 from fetchcast.records import LoadNote
+
+_LOAD_MEMORY = "160MB"
+"""More is spilt to disk. With Python, Arrow and a batch a load stays below 400 MB."""
 
 __all__ = ["DuckDB", "published_path", "read", "reading"]
 
@@ -92,9 +95,7 @@ class DuckDB:
 
     def _open_copy(self, path: Path) -> duckdb.DuckDBPyConnection:
         with _told(self._url):
-            connection = duckdb.connect(str(path))
-            connection.execute("SET TimeZone = 'UTC'")
-            return connection
+            return _settle(duckdb.connect(str(path)), memory=_LOAD_MEMORY)
 
 
 class DuckDBEngine:
@@ -152,23 +153,11 @@ class DuckDBEngine:
         self.run(sql.insert_from(self.name(table), sql.quoted(STAGE), rows.schema.names, {}))
         self.unstage(STAGE)
 
-    def upsert(self, table: str, merge: RowMerge) -> int:
+    def upsert(self, table: str, merge: sql.RowMerge) -> int:
         """MERGE without a primary key: DuckDB joins by hash, and an index would slow all else."""
-        place = self.name(table)
-        on = sql.matches(merge.key, "t", merge.casts)
-        update = (
-            f"WHEN MATCHED AND ({sql.differs(merge.others, merge.casts, 't')}) "
-            f"THEN UPDATE SET {sql.assignments(merge.others, merge.casts)} "
-            if merge.others
-            else ""
-        )
-        values = sql.picked(merge.columns, merge.casts)
-        return self.run(
-            f"MERGE INTO {place} t USING {sql.quoted(STAGE)} s ON ({on}) {update}"
-            f"WHEN NOT MATCHED THEN INSERT ({sql.listed(merge.columns)}) VALUES ({values})"
-        )
+        return self.run(sql.merge_into(self.name(table), sql.quoted(STAGE), merge))
 
-    def prepare_whole_keys(self, table: str, key: Sequence[str]) -> None:
+    def prepare_lookup(self, table: str, key: Sequence[str], staged: int) -> None:
         """Nothing to prepare: a scan with a hash table is DuckDB's fastest way."""
 
     def note(self, note: LoadNote) -> bool:
@@ -261,9 +250,8 @@ def scratch(path: Path, url: str) -> Iterator[duckdb.DuckDBPyConnection]:
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)
     with _told(url):
-        connection = duckdb.connect(str(path))
+        connection = _settle(duckdb.connect(str(path)), memory=_LOAD_MEMORY)
     try:
-        connection.execute("SET TimeZone = 'UTC'")
         yield connection
     finally:
         connection.close()
@@ -289,8 +277,7 @@ class Reading:
 @contextmanager
 def over_files(files: Mapping[str, Path]) -> Iterator[Reading]:
     """Read ``files`` and nothing else on this machine, each under the name of its table."""
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with _settle(duckdb.connect()) as connection:
         for table, path in files.items():
             source = f"read_parquet({sql.text_literal(str(path))})"
             connection.execute(f"CREATE VIEW {sql.quoted(table)} AS FROM {source}")
@@ -314,8 +301,7 @@ def write_csv(
         url: For messages.
     """
     table = f"read_parquet({sql.text_literal(str(source))})"
-    with _told(url), duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with _told(url), _settle(duckdb.connect(), memory=_LOAD_MEMORY) as connection:
         described = connection.execute(f"DESCRIBE FROM {table}").fetchall()
         columns = ", ".join(
             f"{cell(name, type_, guard=guard)} AS {sql.quoted(name)}"
@@ -336,8 +322,7 @@ def reading(path: Path, url: str) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         QueryError: If nothing was ever loaded, or the file is not a database.
     """
-    with _open_published(path, url) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with _settle(_open_published(path, url)) as connection:
         connection.execute("SET enable_external_access = false")
         yield connection
 
@@ -351,6 +336,17 @@ def _open_published(path: Path, url: str) -> duckdb.DuckDBPyConnection:
             if version.exists():
                 raise QueryError(url, _text(error), "see what holds the file open") from None
     raise QueryError(url, "there is no database yet", "`fetchcast run` makes it")
+
+
+def _settle(
+    connection: duckdb.DuckDBPyConnection, *, memory: str | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Times in UTC whatever the machine's zone, nothing printed, and no more than ``memory``."""
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+    if memory is not None:
+        connection.execute(f"SET memory_limit = {sql.text_literal(memory)}")
+    return connection
 
 
 def _is_free(path: Path) -> bool:

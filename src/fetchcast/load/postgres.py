@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from fetchcast.errors import ConfigError, DestinationError, QueryError
 from fetchcast.load import sql
 from fetchcast.load.notes import LOADS_COLUMNS, note_of, note_values
-from fetchcast.load.tables import STAGE, RowMerge, TableLoading
+from fetchcast.load.tables import STAGE, TableLoading
 from fetchcast.records import LoadNote
 
 COPY_WAYS = ("pgpq", "adbc")
@@ -35,7 +35,9 @@ _QUERY_TIMEOUT_S = 120
 _LOCK_TIMEOUT_S = 60
 _CONNECT_TIMEOUT_S = 15
 _OLDEST = 140_000
+_HAS_MERGE = 150_000
 _INDEX_FROM_ROWS = 100_000
+_INDEX_FROM_TIMES = 10
 _SECRETS = ("password", "sslpassword", "sslkey", "passfile")
 
 _COLUMNS = """
@@ -47,15 +49,19 @@ ORDER BY a.attnum
 _INDEXED = """
 SELECT count(*) FROM pg_catalog.pg_index i
 WHERE i.indrelid = to_regclass($1) AND i.indpred IS NULL AND i.indexprs IS NULL
-  AND (i.indisunique OR NOT $3::boolean)
-  AND (SELECT string_agg(quote_ident(a.attname), ',' ORDER BY a.attname)
+  AND (SELECT string_agg(quote_ident(a.attname), ',' ORDER BY a.attname COLLATE "C")
        FROM pg_catalog.pg_attribute a
-       WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])) = $2
+       WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[]))
+    = (SELECT string_agg(quote_ident(k), ',' ORDER BY k COLLATE "C")
+       FROM unnest(string_to_array($2, chr(31))) k)
 """
 
 
 class Session(Protocol):
     """One connection with one open transaction."""
+
+    version: int
+    """Of the server, as in 180004."""
 
     def run(self, statement: str, values: Sequence[object] = ()) -> int:
         """Execute; the number of rows it touched, 0 where that means nothing."""
@@ -240,7 +246,6 @@ class PostgresEngine:
         create = sql.create_table(sql.quoted(name), types)
         self.run(create.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1))
         self._copy(name, None, rows)
-        self.run(f"ANALYZE {sql.quoted(name)}")
 
     def unstage(self, name: str) -> None:
         """Drop it."""
@@ -250,40 +255,41 @@ class PostgresEngine:
         """Copy straight into the table."""
         self._copy(table, self._schema, rows)
 
-    def upsert(self, table: str, merge: RowMerge) -> int:
-        """Insert or update from the stage; rows that are the same already are not touched."""
+    def upsert(self, table: str, merge: sql.RowMerge) -> int:
+        """Insert or update from the stage; rows that are the same already are not touched.
+
+        No unique index is needed: the lock of the table keeps other loads from adding a key
+        twice, and a hash join over both sides costs less than an index probed row by row.
+        """
         place = self.name(table)
-        self._ensure_index(table, merge.key, unique=True)
-        action = "NOTHING"
-        if merge.others:
-            excluded = ", ".join(
-                f"{sql.quoted(n)} = EXCLUDED.{sql.quoted(n)}" for n in merge.others
-            )
-            action = f"UPDATE SET {excluded}"
         same = sql.matches(merge.key, "t", merge.casts)
         changed = sql.differs(merge.others, merge.casts, "t")
-        first = sql.quoted(merge.key[0])
-        # The join leaves unchanged rows out before ON CONFLICT, which would lock each of them.
-        return self.run(
-            sql.insert_from(
-                place,
-                sql.quoted(STAGE),
-                merge.columns,
-                merge.casts,
-                f" LEFT JOIN {place} t ON {same} WHERE t.{first} IS NULL OR {changed} "
-                f"ON CONFLICT ({sql.listed(merge.key)}) DO {action}",
+        if self._session.version >= _HAS_MERGE:
+            return self.run(sql.merge_into(place, sql.quoted(STAGE), merge))
+        touched = 0
+        if merge.others:
+            touched += self.run(
+                f"UPDATE {place} t SET {sql.assignments(merge.others, merge.casts)} "
+                f"FROM {sql.quoted(STAGE)} s WHERE {same} AND ({changed})"
             )
+        missing = f" WHERE NOT EXISTS (SELECT 1 FROM {place} t WHERE {same})"
+        return touched + self.run(
+            sql.insert_from(place, sql.quoted(STAGE), merge.columns, merge.casts, missing)
         )
 
-    def prepare_whole_keys(self, table: str, key: Sequence[str]) -> None:
-        """Index the key of a table that has grown; a small one is scanned faster."""
+    def prepare_lookup(self, table: str, key: Sequence[str], staged: int) -> None:
+        """Index the key of a table that is large beside what is looked for in it.
+
+        Everything else is scanned faster than an index is kept.
+        """
         with _told(self.url):
             rows = self._session.rows(
                 "SELECT reltuples::float8 FROM pg_class WHERE oid = to_regclass($1)",
                 [self.name(table)],
             )
-        if rows and rows[0][0] >= _INDEX_FROM_ROWS:
-            self._ensure_index(table, key, unique=False)
+        size = rows[0][0] if rows else 0.0
+        if size >= _INDEX_FROM_ROWS and staged * _INDEX_FROM_TIMES <= size:
+            self._ensure_index(table, key)
 
     def note(self, note: LoadNote) -> bool:
         """Write into the loads table; False if its ``load_id`` is there."""
@@ -335,16 +341,14 @@ class PostgresEngine:
             self._locked.add(table)
             self.run(f"LOCK TABLE {self.name(table)} IN SHARE ROW EXCLUSIVE MODE")
 
-    def _ensure_index(self, table: str, key: Sequence[str], *, unique: bool) -> None:
+    def _ensure_index(self, table: str, key: Sequence[str]) -> None:
         if table in self._prepared:
             return
         self._prepared.add(table)
-        wanted = ",".join(sorted(key))
         with _told(self.url):
-            known = self._session.rows(_INDEXED, [self.name(table), wanted, unique])
+            known = self._session.rows(_INDEXED, [self.name(table), "\x1f".join(key)])
         if not known[0][0]:
-            kind = "UNIQUE INDEX" if unique else "INDEX"
-            self.run(f"CREATE {kind} ON {self.name(table)} ({sql.listed(key)})")
+            self.run(f"CREATE INDEX ON {self.name(table)} ({sql.listed(key)})")
 
     def _copy(self, table: str, schema: str | None, rows: pa.Table) -> None:
         with _told(self.url):

@@ -107,6 +107,20 @@ _ARROW_KINDS: Mapping[str, pa.DataType] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowMerge:
+    """What an upsert needs to know: its columns, and how they are cast."""
+
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    casts: Mapping[str, str]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The columns that an update sets."""
+        return tuple(name for name in self.columns if name not in self.key)
+
+
 def quoted(name: str) -> str:
     """``name`` as an identifier; reserved words, spaces and Finnish letters are fine."""
     return '"' + name.replace('"', '""') + '"'
@@ -224,3 +238,18 @@ def assignments(columns: Iterable[str], casts: Mapping[str, str]) -> str:
 def matches(keys: Iterable[str], target: str, casts: Mapping[str, str]) -> str:
     """True where ``target`` and the source ``s`` share ``keys``, which are never NULL."""
     return " AND ".join(f"{target}.{quoted(key)} = {_cast(key, casts.get(key))}" for key in keys)
+
+
+def merge_into(table: str, source: str, merge: RowMerge) -> str:
+    """``MERGE``: insert what is new, update what differs, leave the rest alone."""
+    update = (
+        f"WHEN MATCHED AND ({differs(merge.others, merge.casts, 't')}) "
+        f"THEN UPDATE SET {assignments(merge.others, merge.casts)} "
+        if merge.others
+        else ""
+    )
+    return (
+        f"MERGE INTO {table} t USING {source} s ON ({matches(merge.key, 't', merge.casts)}) "
+        f"{update}WHEN NOT MATCHED THEN INSERT ({listed(merge.columns)}) "
+        f"VALUES ({picked(merge.columns, merge.casts)})"
+    )

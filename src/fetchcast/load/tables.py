@@ -7,7 +7,6 @@ everything else is one statement over whole sets; nothing is done row by row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
@@ -51,28 +50,14 @@ class Engine(Protocol):
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows whose columns have exactly the types of the table."""
 
-    def upsert(self, table: str, merge: RowMerge) -> int:
+    def upsert(self, table: str, merge: sql.RowMerge) -> int:
         """Update or insert from `STAGE` row by row; the number of rows changed or added."""
 
-    def prepare_whole_keys(self, table: str, key: Sequence[str]) -> None:
-        """Make deleting by key fast, if it is not."""
+    def prepare_lookup(self, table: str, key: Sequence[str], staged: int) -> None:
+        """Make finding ``staged`` keys in the table fast, if it is not."""
 
     def note(self, note: LoadNote) -> bool:
         """Write into the loads table; False if its ``load_id`` is there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowMerge:
-    """What an upsert needs to know: its columns, and how they are cast."""
-
-    key: tuple[str, ...]
-    columns: tuple[str, ...]
-    casts: Mapping[str, str]
-
-    @property
-    def others(self) -> tuple[str, ...]:
-        """The columns that an update sets."""
-        return tuple(name for name in self.columns if name not in self.key)
 
 
 class TableLoading:
@@ -230,7 +215,8 @@ class TableLoading:
         if not rows.num_rows:
             return
         self._engine.stage(STAGE, rows)
-        merge = RowMerge(key=target.key, columns=tuple(rows.schema.names), casts=casts)
+        self._engine.prepare_lookup(target.table, target.key, rows.num_rows)
+        merge = sql.RowMerge(key=target.key, columns=tuple(rows.schema.names), casts=casts)
         self._engine.upsert(target.table, merge)
         self._engine.unstage(STAGE)
 
@@ -274,7 +260,7 @@ class TableLoading:
         if not keys.num_rows:
             return 0
         names = keys.schema.names
-        self._engine.prepare_whole_keys(table, names)
+        self._engine.prepare_lookup(table, names, keys.num_rows)
         self._engine.stage(STAGE, keys)
         place = self._engine.name(table)
         same = sql.matches(names, place, casts)
