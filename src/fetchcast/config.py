@@ -76,18 +76,29 @@ class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What a pipeline file may say."""
 
     name: str
+    """What the pipeline is called; the file's own name, or its folder's, if nothing is said."""
     api: ApiOptions
+    """Where the API is."""
     resource: dict[str, ResourceOptions]
+    """The kinds of calls."""
     table: dict[str, TableOptions] = {}
+    """How answers become rows."""
     destination: str | list[str] | None = None
     """Where tables go; ``duckdb:///NAME.duckdb`` beside the file if nothing is said."""
     limits: PaceOptions = PaceOptions()
+    """Your own caps; the API's limits are found without them."""
     retry: RetryOptions = RetryOptions()
+    """How stubborn to be with calls that fail."""
     http: TransportOptions = TransportOptions()
+    """How calls are sent."""
     landing: LandingOptions = LandingOptions()
+    """How long answers are kept."""
     series: dict[str, SeriesOptions] = {}
+    """What is forecast."""
     question: dict[str, QuestionOptions] = {}
+    """What is asked of a forecast."""
     app: AppOptions = AppOptions()
+    """What the app shows around the answers."""
 
 
 class Pipeline(PipelineFile, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,7 +26,9 @@ class RunEnd(IntEnum):
     COMPLETE = 0
     """Every call landed, was empty, or was skipped by a rule that was asked for."""
     BUG = 1
+    """An error that is fetchcast's own; its traceback is shown."""
     WRONG_INPUT = 2
+    """A wrong command, file or input; nothing was asked."""
     INCOMPLETE = 3
     """Done, but calls failed or input rows were rejected."""
     STOPPED = 4
@@ -34,6 +36,7 @@ class RunEnd(IntEnum):
     STORAGE = 5
     """The landing or the destination could not be used."""
     INTERRUPTED = 130
+    """Ctrl-C; what had landed is safe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

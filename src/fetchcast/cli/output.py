@@ -195,7 +195,8 @@ def closing(report: RunReport) -> str:
     lines = [
         f"{report.pipeline}: {_ENDS.get(report.end, report.end.name)} in {report.total_s:.1f} s"
     ]
-    lines.append(calls)
+    if report.stopped or any(one.accounted for one in report.resources.values()):
+        lines.append(calls)
     if report.receipts:
         rows = ([one.table, one.rows, one.destination] for one in report.receipts)
         lines += ["", table(["rows", "new", "in"], rows)]

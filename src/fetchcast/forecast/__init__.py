@@ -3,12 +3,14 @@
 from fetchcast.forecast.answers import Answered
 from fetchcast.forecast.models import Forecaster, Past, Prediction
 from fetchcast.forecast.options import SeriesOptions
+from fetchcast.forecast.paths import Outlook, outlook
 from fetchcast.forecast.question import QuestionOptions, answer
 from fetchcast.forecast.series import SeriesForecast, forecast_series
 
 __all__ = [
     "Answered",
     "Forecaster",
+    "Outlook",
     "Past",
     "Prediction",
     "QuestionOptions",
@@ -16,4 +18,5 @@ __all__ = [
     "SeriesOptions",
     "answer",
     "forecast_series",
+    "outlook",
 ]

@@ -33,6 +33,7 @@ from fetchcast.extract.pace import Learnt, Pace
 from fetchcast.extract.transport import open_transport
 from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.reader import open_reader
+from fetchcast.landing.retention import drop_bodies
 from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.writer import Writer, open_writer
 from fetchcast.pipeline.ask import Selection, plans, rules
@@ -208,8 +209,18 @@ class _Flow:
         stored = await self.executor.run(self.store)
         self.report.receipts += stored.receipts
         self.report.rejects = stored.rejects
+        await self.retain(writer, stored.upto_seq)
         if self.options.forecast:
             await self.executor.run(self.predict)
+
+    async def retain(self, writer: Writer, loaded_seq: int) -> None:
+        """Drop bodies that are loaded and were kept as long as the file says."""
+        kept_s = self.pipeline.landing.kept_s
+        if kept_s is not None:
+            before = self.clock.now() - kept_s
+            await writer.errand(
+                lambda journal: drop_bodies(journal, loaded_seq=loaded_seq, before=before)
+            )
 
     def count_plans(self) -> int:
         """Read every plan once; how many rows they have together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
 from typing import TypeVar
@@ -14,6 +14,7 @@ from fetchcast.landing.reader import Reader
 from fetchcast.load.destinations import open_destination
 from fetchcast.plan.planner import Plan
 from fetchcast.records import (
+    Batch,
     Destination,
     Disposition,
     Fate,
@@ -24,6 +25,7 @@ from fetchcast.records import (
     Receipt,
 )
 from fetchcast.transform import Shaped, Shaper, TableOptions
+from fetchcast.transform.rejects import REJECTS
 
 _CHUNK_BYTES = 32 * 1024 * 1024
 _CHUNK_ROWS = 4000
@@ -36,6 +38,25 @@ class Stored:
 
     receipts: list[Receipt]
     rejects: int
+    upto_seq: int
+    """Every answer up to here is in its tables."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Todo:
+    """One table that has something new to load."""
+
+    shaper: Shaper
+    table: TableOptions
+    note: LoadNote
+    anew: bool
+
+    def placed(self, batch: Batch) -> Batch:
+        """``batch`` on its way to its table, which it replaces if that is made anew."""
+        target = batch.target
+        if not self.anew or target.disposition != Disposition.MERGE or target.table == REJECTS:
+            return batch
+        return replace(batch, target=replace(target, disposition=Disposition.REPLACE))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,13 +80,13 @@ class Store:
     def all(self, reader: Reader) -> Stored:
         """Load what is new, destination by destination."""
         receipts: list[Receipt] = []
-        rejects = 0
+        rejects, upto_seq = 0, reader.last_seq
         for url, tables in self._by_destination().items():
             destination = open_destination(url, self.pipeline.folder)
-            stored = self._into(destination, tables, reader)
-            receipts += stored.receipts
-            rejects = max(rejects, stored.rejects)
-        return Stored(receipts=receipts, rejects=rejects)
+            done, rejected = self._into(destination, tables, reader)
+            receipts += done
+            rejects += rejected
+        return Stored(receipts=receipts, rejects=rejects, upto_seq=upto_seq)
 
     def _by_destination(self) -> dict[str, dict[str, TableOptions]]:
         found: dict[str, dict[str, TableOptions]] = defaultdict(dict)
@@ -76,39 +97,40 @@ class Store:
 
     def _into(
         self, destination: Destination, tables: dict[str, TableOptions], reader: Reader
-    ) -> Stored:
-        todo = []
-        for name, table in tables.items():
-            shaper = Shaper(name, table)
-            note = self._note(destination.last_note(name), shaper, table, reader)
-            if note is not None:
-                todo.append((shaper, table, note))
+    ) -> tuple[list[Receipt], int]:
+        """Load ``tables`` in one transaction; what was loaded, and how much was rejected."""
+        todo = [
+            todo
+            for name, table in tables.items()
+            if (todo := self._todo(destination.last_note(name), Shaper(name, table), table, reader))
+        ]
         if not todo:
-            return Stored(receipts=[], rejects=0)
+            return [], 0
         receipts, rejects = [], 0
         with destination.load() as loading:
-            for shaper, table, note in todo:
-                if not loading.note(note):
-                    continue
-                rows, rejected = self._table(loading, shaper, table, note, reader)
-                rejects += rejected
-                receipts.append(Receipt(destination=destination.url, table=note.table, rows=rows))
-        return Stored(receipts=receipts, rejects=rejects)
+            for one in todo:
+                if loading.note(one.note):
+                    rows, rejected = self._table(loading, one, reader)
+                    rejects += rejected
+                    table = one.note.table
+                    receipts.append(Receipt(destination=destination.url, table=table, rows=rows))
+        return receipts, rejects
 
-    def _note(
+    def _todo(
         self, last: LoadNote | None, shaper: Shaper, table: TableOptions, reader: Reader
-    ) -> LoadNote | None:
+    ) -> _Todo | None:
         """What is to be loaded into one table; None if there is nothing new."""
+        ours = last is not None and last.landing == reader.identity
+        known = last is not None and ours and last.shape == shaper.digest
+        done = last.upto_seq if known and last is not None and not self.again else 0
         upto = reader.last_seq
-        known = last is not None and (last.landing, last.shape) == (reader.identity, shaper.digest)
-        fresh = last.upto_seq if known and last is not None and not self.again else 0
-        if fresh >= upto and not table.every_call:
+        if done >= upto and not table.every_call:
             return None
-        since = 0 if table.every_call or table.disposition == Disposition.REPLACE else fresh
+        since = 0 if table.every_call or table.disposition == Disposition.REPLACE else done
         text = f"{reader.identity} {shaper.name} {since} {upto} {shaper.digest}"
         if self.again or table.every_call:
             text += self.run_id
-        return LoadNote(
+        note = LoadNote(
             load_id=blake2b(text.encode(), digest_size=16).hexdigest(),
             run_id=self.run_id,
             table=shaper.name,
@@ -119,23 +141,20 @@ class Store:
             rows=0,
             loaded_at=self.now,
         )
+        # All that was ever loaded from here is at hand and comes again: the table is made anew,
+        # so that columns which the file no longer asks for do not stay behind.
+        anew = ours and since == 0 and not reader.bodies_dropped()
+        return _Todo(shaper=shaper, table=table, note=note, anew=anew)
 
-    def _table(
-        self,
-        loading: Loading,
-        shaper: Shaper,
-        table: TableOptions,
-        note: LoadNote,
-        reader: Reader,
-    ) -> tuple[int, int]:
+    def _table(self, loading: Loading, todo: _Todo, reader: Reader) -> tuple[int, int]:
         """Rows of the main table, and rejects."""
         rows = rejected = 0
-        for shaped in self._shaped(shaper, table, note, reader):
+        for shaped in self._shaped(todo.shaper, todo.table, todo.note, reader):
             shaped.accounting.check()
             rejected += shaped.rejected
             for batch in shaped.batches:
-                loading.write(batch)
-                rows += batch.rows.num_rows if batch.target.table == shaper.table else 0
+                loading.write(todo.placed(batch))
+                rows += batch.rows.num_rows if batch.target.table == todo.note.table else 0
         return rows, rejected
 
     def _shaped(

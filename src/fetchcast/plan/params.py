@@ -25,10 +25,15 @@ class Dates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Days: the ``last`` so many whole ones (to yesterday), or ``from`` .. ``to``, inclusive."""
 
     last: str | None = None
+    """So many whole ones, ending yesterday: "365 days", "8 weeks", "12 months", "1 year"."""
     from_: str | None = msgspec.field(default=None, name="from")
+    """The first day, like 2026-11-25."""
     to: str | None = None
+    """The last day; yesterday if not given."""
     step: str = "1 day"
+    """From one day to the next."""
     format: str = "%Y-%m-%d"
+    """How the API wants its days written, in strftime's letters."""
     time_zone: str = "UTC"
     """Whose yesterday."""
 
@@ -43,6 +48,7 @@ class Csv(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     csv: str
     """Path, relative to the pipeline file."""
     column: str
+    """Its name in the header line; other columns are carried into the rows."""
     rule: str | None = None
     """What each value is put through, for instance ``finnish_business_id``."""
     on_bad: str = "reject"

@@ -34,6 +34,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     headers: dict[str, str] = {}
     """Sent with the calls of this resource only."""
     method: str = "GET"
+    """The HTTP method."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -479,6 +479,7 @@ class Pace:
 
     def _confirm(self) -> None:
         self._level.confirm(self._verify_cap)
+        self._level.since = (self._accepted, self._refused_total)
         self._rate.unanchor()
         self._phase = OPEN
 
@@ -667,8 +668,10 @@ class Pace:
         if self._door.calls is not None or self._phase != OPEN:
             return
         goodput = level.cap / base
+        passed, refused = self._accepted - level.since[0], self._refused_total - level.since[1]
+        worth = goodput * (1 - 2 * refused / max(1, passed))
         self._trial = Trial(
-            level.cap, goodput, self._accepted, self._refused_total, now, unasked=unasked
+            level.cap, worth, self._accepted, self._refused_total, now, unasked=unasked
         )
         level.suspend()
         self._rate.begin(0.9 * goodput, now, climbing=True)
@@ -683,6 +686,7 @@ class Pace:
         else:
             self._rate.forget()
             self._level.resume(trial.cap)
+            self._level.since = (self._accepted, self._refused_total)
 
     # --- headers ------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ _YES: Final = 2  # Once may be luck: a call left the server just before.
 class Level:
     """A cap on calls in flight, found by refusals."""
 
-    __slots__ = ("asked", "cap", "clean", "confirmed", "gap", "passes", "raised_from", "yes", "questions_failed", "step", "unasked")
+    __slots__ = ("asked", "cap", "clean", "confirmed", "gap", "passes", "raised_from", "yes", "questions_failed", "since", "step", "unasked")
 
     def __init__(self, cap: int | None = None) -> None:
         self.cap = cap
@@ -34,6 +34,8 @@ class Level:
         self.unasked = 0
         """Refusals that no question explains, in this stretch of the level."""
         self.questions_failed = 0
+        self.since = (0, 0)
+        """Accepted and refused calls of the whole run when the level was found."""
         self.yes = 0
         self.raised_from: int | None = None
         self.passes = 0
@@ -100,18 +102,18 @@ class Level:
     def lowered(self, level: int) -> None:
         """A refusal that was no question: at most ``level`` fit."""
         assert self.cap is not None
-        if self.raised_from is not None and self.clean < _SOON:
+        if self.raised_from is not None and self.clean < max(_SOON, 3 * self.cap):
             # It only seemed to fit.
             self.cap, self.raised_from = self.raised_from, None
             self.question_refused()
             return
         self.raised_from = None
         cap = min(level, self.cap)
-        if self.clean < _SOON and self.unasked and cap > 4:  # noqa: PLR2004
+        if self.clean < max(_SOON, 3 * self.cap) and self.unasked and cap > 4:  # noqa: PLR2004
             # The network makes the limit a band rather than a number: move away from its edge.
             cap = min(cap, int(0.96 * self.cap))
         self.cap = max(1, cap)
         # Only refusals in quick succession speak against the level.
-        self.unasked = self.unasked + 1 if self.clean < _SOON else min(self.unasked, 1)
+        self.unasked = self.unasked + 1 if self.clean < max(_SOON, 3 * self.cap) else min(self.unasked, 1)
         self.asked, self.step, self.clean = 0, 1, 0
         self.passes = 0

@@ -12,10 +12,10 @@ from typing import Final
 FIRST: Final = 8.0  # k = 1 costs 7 refusals, and 366 calls need 4 round trips.
 GROWTH: Final = 2.0  # Calls added per answer: the window triples in a round trip.
 
-_SLOWER: Final = 1.8  # Latency may not double.
-_AIM: Final = 1.45
+_SLOWER: Final = 1.6  # Latency may not double.
+_AIM: Final = 1.25
 _GAIN: Final = 1.25  # In the slow start, a slower round must bring a quarter more answers a second.
-_CREEP: Final = 1.01  # The base forgets a lucky round.
+_CREEP: Final = 1.001  # The base forgets a lucky round.
 _CAUSE: Final = 0.85  # A cut that does not make answers faster than this was not the cause.
 _SHORTEST_ROUND: Final = 12
 
