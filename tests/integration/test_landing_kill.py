@@ -28,6 +28,7 @@ def kill_somewhere(directory: Path, calls: int, chance: random.Random, mode: str
     with child:
         assert child.stdout is not None
         first = child.stdout.readline()
+        assert first.startswith("missing"), "the writer does not start"
         time.sleep(chance.uniform(0.0, 0.15))
         child.kill()
         return [first, *child.stdout.read().splitlines()]
