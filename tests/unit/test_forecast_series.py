@@ -366,3 +366,16 @@ def test_progress_ends_with_everything():
     options = SeriesOptions(models=EMPIRICAL)
     forecast_series("s", rows, options, run="r", progress=lambda *now: told.append(now))
     assert told[-1] == (5, 5)
+
+
+def test_in_a_notebook():
+    """Anything that speaks Arrow will do; pandas where it is installed."""
+    from fetchcast.forecast import forecast as in_a_notebook
+
+    rows = daily(noise(60))
+    options = {"horizon": 5, "models": EMPIRICAL}
+    by_arrow = in_a_notebook(rows, **options).tables["forecast"]
+    assert of(by_arrow, model="combined").num_rows == 5
+    pytest.importorskip("pandas", reason="comes with the extra 'statistical'")
+    by_pandas = in_a_notebook(rows.to_pandas(), **options).tables["forecast"]
+    assert by_pandas == by_arrow

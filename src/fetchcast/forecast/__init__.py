@@ -5,7 +5,7 @@ from fetchcast.forecast.models import Forecaster, Past, Prediction
 from fetchcast.forecast.options import SeriesOptions
 from fetchcast.forecast.paths import Outlook, outlook
 from fetchcast.forecast.question import QuestionOptions, answer
-from fetchcast.forecast.series import SeriesForecast, forecast_series
+from fetchcast.forecast.series import SeriesForecast, forecast, forecast_series
 
 __all__ = [
     "Answered",
@@ -17,6 +17,7 @@ __all__ = [
     "SeriesForecast",
     "SeriesOptions",
     "answer",
+    "forecast",
     "forecast_series",
     "outlook",
 ]

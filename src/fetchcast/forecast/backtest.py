@@ -89,13 +89,12 @@ def past_of(panel: Panel, targets: Ints, half_life: float, *, until: int | None 
     width = panel.periods.size
     if until is not None:
         width = int(np.searchsorted(panel.periods, until, side="right"))
-    grid = panel.grid
-    ahead = grid.positions(targets.ravel(), panel.season, panel.time_zone).reshape(targets.shape)
+    ahead = panel.positions(targets.ravel()).reshape(targets.shape)
     return Past(
-        grid=grid,
+        grid=panel.grid,
         season=panel.season,
         periods=panel.periods[:width],
-        positions=grid.positions(panel.periods[:width], panel.season, panel.time_zone),
+        positions=panel.positions(panel.periods[:width]),
         values=panel.values[:, :width],
         targets=targets,
         ahead=ahead,

@@ -45,7 +45,7 @@ class SeriesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """No forecast goes above."""
     models: list[str] | Literal["auto"] = "auto"
     country: str | None = None
-    """Two letters; its public holidays are pooled over all series (needs ``holidays``)."""
+    """Two letters, "FI"; its public holidays count as Sundays (needs the package ``holidays``)."""
     time_zone: str = "UTC"
     """Where a day begins and what the clock shows."""
     gaps: Literal["did_not_happen", "unknown"] = "did_not_happen"

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from fetchcast.errors import SeriesError
 from fetchcast.forecast.options import SeriesOptions
 from fetchcast.forecast.periods import (
+    HORIZON,
     NOUN,
     SEASON,
     Bools,
@@ -27,6 +28,7 @@ from fetchcast.forecast.periods import (
     grid_of,
     wall,
 )
+from fetchcast.forecast.resting import SUNDAY, resting_days
 
 _PANEL_SERIES = 1024
 _LEAST = 4
@@ -51,6 +53,8 @@ class Panel:
     """Same shape: True where a backtest may judge by the value."""
     scheduled: Ints | None
     """Same shape: the moment that ``y = 0`` stands for, microseconds UTC; -1 where unknown."""
+    resting: Ints
+    """Days that are like Sundays, ascending; empty if nobody asked."""
 
     @property
     def last(self) -> Ints:
@@ -60,10 +64,12 @@ class Panel:
         newest: Ints = self.periods[width - 1 - np.argmax(seen[:, ::-1], axis=1)]
         return newest
 
-    @property
-    def positions(self) -> Ints:
-        """The place of each period in its cycle."""
-        return self.grid.positions(self.periods, self.season, self.time_zone)
+    def positions(self, numbers: Ints) -> Ints:
+        """The place of each period in its cycle; a public holiday is a Sunday."""
+        places = self.grid.positions(numbers, self.season, self.time_zone)
+        if self.resting.size == 0:
+            return places
+        return np.where(np.isin(numbers, self.resting), SUNDAY, places)
 
 
 @dataclass(slots=True)
@@ -105,7 +111,7 @@ def panels(name: str, rows: pa.Table, options: SeriesOptions) -> tuple[list[Pane
         if grid is not None and _usable(columns, which)
     ]
     jobs.sort()
-    built = []
+    built: list[Panel] = []
     for grid, same in groupby(jobs, key=lambda job: job[0]):
         parts = _parts([(last, first, which) for _, last, first, which in same])
         built += [_panel(columns, grid, part, options) for part in parts]
@@ -203,11 +209,12 @@ def _panel(columns: Columns, grid: Grid, part: list[int], options: SeriesOptions
         told[row, np.searchsorted(periods, spoken[row])] = True
         if scheduled is not None and columns.scheduled is not None:
             scheduled[row, at] = columns.scheduled[source]
+    season = options.season or SEASON[grid.frequency]
     if options.gaps == "unknown":
         told &= ~np.isnan(values)
     return Panel(
         grid=grid,
-        season=options.season or SEASON[grid.frequency],
+        season=season,
         time_zone=options.time_zone,
         ids=[columns.ids[which] for which in part],
         periods=periods,
@@ -215,7 +222,19 @@ def _panel(columns: Columns, grid: Grid, part: list[int], options: SeriesOptions
         spoken=told,
         scored=scored & ~np.isnan(values),
         scheduled=scheduled,
+        resting=_resting(grid, season, periods, options),
     )
+
+
+def _resting(grid: Grid, season: int, periods: Ints, options: SeriesOptions) -> Ints:
+    if (
+        options.country is None
+        or grid.frequency is not Frequency.DAILY
+        or season != SEASON[Frequency.DAILY]
+    ):
+        return np.empty(0, np.int64)
+    ahead = options.horizon or HORIZON[Frequency.DAILY]
+    return resting_days(options.country, int(periods[0]), int(periods[-1]) + ahead)
 
 
 def _told(columns: Columns, which: int, numbers: Ints) -> Ints:

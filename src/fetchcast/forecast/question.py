@@ -32,6 +32,7 @@ from fetchcast.forecast.combine import COMBINED
 from fetchcast.forecast.dates import clock_of, day_of
 from fetchcast.forecast.options import checked_zone
 
+_MOMENT = pa.timestamp("us", "UTC")
 _DOTS = (np.arange(20) + 0.5) / 20
 _LEVELS = (0.5, 0.8, 0.95)
 _SURE = 0.05
@@ -186,22 +187,18 @@ class _Asked:
             known = sorted(set(self.found["forecast"]["unique_id"].to_pylist()))
             raise QuestionError(
                 self.options.series,
-                f"there is no forecast of {unique_id!r}; there are: {', '.join(known[:10]) or 'none'}",
+                f"there is no forecast of {unique_id!r}; "
+                f"there are: {', '.join(known[:10]) or 'none'}",
             )
         midnight = dt.datetime.combine(self.day, dt.datetime.min.time(), dt.UTC)
         rows = rows.sort_by([("cutoff", "ascending")])
-        there = rows.filter(
-            pc.equal(
-                rows["ds"].cast(pa.timestamp("us", "UTC")),
-                pa.scalar(midnight, pa.timestamp("us", "UTC")),
-            )
-        )
+        there = rows.filter(pc.equal(rows["ds"], pa.scalar(midnight, _MOMENT)))
         if there.num_rows == 0:
             span = pc.min_max(rows["ds"]).as_py()
             raise QuestionError(
                 self.options.series,
                 f"{self.day} is not forecast for {unique_id!r}; the forecast reaches from "
-                f"{span['min'].date()} to {span['max'].date()} (a longer `horizon` reaches further)",
+                f"{span['min'].date()} to {span['max'].date()} (a longer `horizon` goes further)",
             )
         return dict(there.slice(there.num_rows - 1).to_pylist()[0])
 
@@ -341,7 +338,13 @@ class _Asked:
 
 
 def _only(table: pa.Table, series: str) -> pa.Table:
-    return table.filter(pc.equal(table["series"], series))
+    """The rows of one series, with moments in UTC whatever the database hands back."""
+    table = table.filter(pc.equal(table["series"], series))
+    for name in ("ds", "cutoff", "scheduled"):
+        if name in table.column_names:
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, table[name].cast(_MOMENT))
+    return table
 
 
 def _of(table: pa.Table, unique_id: str, model: str | None = None) -> pa.Table:

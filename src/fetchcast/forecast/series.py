@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -122,13 +123,30 @@ def forecast_series(
     )
 
 
+def forecast(frame: Any, *, name: str = "series", **options: Any) -> SeriesForecast:
+    """`forecast_series` for notebooks: ``forecast(df, horizon=28, unit="min")``.
+
+    Args:
+        frame: An Arrow table, or anything that hands itself on as Arrow: pandas, polars, DuckDB.
+            Columns ``ds`` and ``y``, and ``unique_id`` if there are several series.
+        name: Goes into the column ``series``.
+        options: Those of `SeriesOptions`.
+
+    Raises:
+        ConfigError: If an option cannot be used.
+        SeriesError: If there is nothing to forecast from.
+    """
+    rows = frame if isinstance(frame, pa.Table) else pa.table(frame)
+    return forecast_series(name, rows, SeriesOptions(**options), run="")
+
+
 def _forecast_panel(job: _Job, panel: Panel) -> None:
     horizon = job.options.horizon or HORIZON[panel.grid.frequency]
     levels = GRID if len(panel.ids) * horizon <= _FINE_ROWS else NINE
     rehearsal = _rehearsed(job, panel, horizon, levels)
     job.parts["observation"].append(_observations(job, panel))
     job.parts["forecast"].extend(_forecasts(job, rehearsal, horizon))
-    _judge(job, panel, rehearsal.trials, levels)
+    _judge(job, rehearsal)
     job.parts["series"].append(_described(job, panel))
 
 
@@ -198,24 +216,24 @@ def _some(ids: Sequence[str]) -> str:
     return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")  # noqa: PLR2004
 
 
-def _judge(job: _Job, panel: Panel, trials: Sequence[Trial], levels: Floats) -> None:
-    at = np.searchsorted(levels, NINE - 1e-9).tolist()
+def _judge(job: _Job, rehearsal: Rehearsal) -> None:
+    panel = rehearsal.panel
+    at = np.searchsorted(rehearsal.levels, NINE - 1e-9).tolist()
     tallies: dict[str, scores.Tally] = {}
-    for seen in trials:
+    for seen in rehearsal.trials:
         for model, said in seen.said.items():
             tally = tallies.setdefault(model, scores.Tally.empty(len(panel.ids)))
             tally.add(seen, said, at)
             if job.few or model == COMBINED:
-                job.parts["backtest"].append(_tried(job, panel, seen, model, said, levels))
+                job.parts["backtest"].append(_tried(job, rehearsal, seen, model))
     if tallies:
         columns = scores.leaderboard(panel.ids, tallies, job.weights[-1])
         job.parts["leaderboard"].append(scores.as_table(job.name, job.run, columns))
         job.tallies.append(tallies)
 
 
-def _tried(
-    job: _Job, panel: Panel, seen: Trial, model: str, said: Prediction, levels: Floats
-) -> pa.Table:
+def _tried(job: _Job, rehearsal: Rehearsal, seen: Trial, model: str) -> pa.Table:
+    panel, levels, said = rehearsal.panel, rehearsal.levels, seen.said[model]
     row, step = np.nonzero(seen.judged & ~np.isnan(said.mean))
     y, quantiles, mean = seen.actual[row, step], said.quantiles[row, step], said.mean[row, step]
     targets = seen.targets[step]
@@ -287,20 +305,17 @@ def _forecasts(job: _Job, rehearsal: Rehearsal, horizon: int) -> list[pa.Table]:
         "scheduled": tables.moments(_timetable(panel, targets, past.ahead)[row, step]),
     }
     return [
-        _forecast(shared, model, each, row, step, levels)
+        _forecast(shared, model, each, (row, step))
         for model, each in said.items()
         if not np.isnan(each.mean).all()
     ]
 
 
 def _forecast(
-    shared: Mapping[str, pa.Array],
-    model: str,
-    said: Prediction,
-    row: Ints,
-    step: Ints,
-    levels: Floats,
+    shared: Mapping[str, pa.Array], model: str, said: Prediction, at: tuple[Ints, Ints]
 ) -> pa.Table:
+    row, step = at
+    levels = GRID if said.quantiles.shape[-1] == GRID.size else NINE
     quantiles = said.quantiles[row, step]
     columns = dict(shared) | tables.nine(quantiles, levels)
     columns |= {
@@ -335,7 +350,7 @@ def _timetable(panel: Panel, targets: Ints, ahead: Ints) -> Ints:
     if panel.scheduled is None or panel.grid.frequency is Frequency.HOURLY:
         return planned
     zone = ZoneInfo(panel.time_zone)
-    positions = panel.positions
+    positions = panel.positions(panel.periods)
     for row in range(len(panel.ids)):
         known = np.flatnonzero(panel.scheduled[row] != -1)
         if known.size == 0:
