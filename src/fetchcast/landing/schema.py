@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 import uuid
@@ -114,7 +115,7 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
     _check_whole(path)
     with told(path):
         connection = sqlite3.connect(
-            f"file:{quote(str(path.resolve()))}?mode=ro",
+            f"file:{quote(str(path.resolve()))}?mode=ro{_if_nobody_can_write(path)}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -125,6 +126,15 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _if_nobody_can_write(path: Path) -> str:
+    """On a read-only disk SQLite cannot make the files by which readers and writer agree.
+
+    Without a log there is no writer now, and none can come while the disk is read only.
+    """
+    log = path.with_name(f"{JOURNAL}-wal")
+    return "" if log.exists() or os.access(path.parent, os.W_OK) else "&immutable=1"
 
 
 def _check_whole(path: Path) -> None:
