@@ -1,0 +1,189 @@
+"""The docs are true: their blocks run, their figures of speech are the program's own words.
+
+A block's first word says what it is (`console`, `python`, `toml`), the second where it belongs: a
+file name (its text is added to that file), `sandbox` or `serve` (commands that keep running). Of
+the output, each documented line must be found in what the program says, numbers aside.
+"""
+
+import asyncio
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from fetchcast.config import read_pipeline
+from fetchcast.sandbox import SandboxOptions, running_sandbox
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs/tutorial/first-forecast.md",
+    ROOT / "docs/how-to/unattended.md",
+    ROOT / "docs/how-to/python.md",
+]
+_BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_NUMBER = re.compile(r"\d[\d,.]*")
+# The date of "next Wednesday" moves, and so do the words that follow from a probability.
+_DATE = re.compile(r"(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day # \w+ #")
+
+
+@pytest.fixture(scope="module")
+def sandbox_url() -> Iterator[str]:
+    with running_sandbox(SandboxOptions(latency_ms=2)) as sandbox:
+        yield sandbox.url
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sandbox_url: str) -> Path:
+    """A folder as the tutorial leaves it, so that each page can stand alone."""
+    for kind, name, text in blocks(ROOT / "docs/tutorial/first-forecast.md"):
+        if kind == "toml" and name:
+            with (tmp_path / name).open("a") as file:
+                file.write("\n" + moved(text, sandbox_url))
+    return tmp_path
+
+
+def blocks(page: Path) -> list[tuple[str, str | None, str]]:
+    return [(m[1], m[2], m[3]) for m in _BLOCK.finditer(page.read_text(encoding="utf-8"))]
+
+
+def moved(text: str, sandbox_url: str) -> str:
+    return text.replace("http://127.0.0.1:8027", sandbox_url)
+
+
+def plain(text: str) -> str:
+    text = re.sub(r"[●○]+", "DOTS", text)
+    return _DATE.sub("DAY", _NUMBER.sub("#", " ".join(text.split())))
+
+
+def commands(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each `$ command` with the lines of output below it."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, *output = part.splitlines()
+        yield command, [line for line in output if line.strip() not in {"", "…", "..."}]
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    words = shlex.split(command)
+    assert words[0] == "fetchcast", f"only fetchcast commands can be run: {command}"
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_console_blocks_do_what_they_show(page: Path, folder: Path, sandbox_url: str) -> None:
+    """Commands run in order, in one folder; files that the page builds up are built up."""
+    if page.name == "first-forecast.md":
+        for path in folder.iterdir():
+            path.unlink()
+    for kind, name, text in blocks(page):
+        if kind == "toml" and name:
+            with (folder / name).open("a") as file:
+                file.write("\n" + moved(text, sandbox_url))
+        if kind == "python" and name is None:
+            run_python(text, folder)
+        if kind != "console" or name in {"sandbox", "serve", "make"}:
+            continue
+        for command, output in commands(moved(text, sandbox_url)):
+            ran = run(command, folder)
+            said = ran.stdout + ran.stderr
+            assert ran.returncode == 0, f"$ {command}\n{said}"
+            lines = {plain(line) for line in said.splitlines()}
+            for line in output:
+                assert any(plain(line) in found for found in lines), f"$ {command}: {line}\n{said}"
+
+
+def run_python(text: str, folder: Path) -> None:
+    program = folder / "_block.py"
+    program.write_text(text)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        runpy.run_path(str(program))
+    finally:
+        os.chdir(before)
+        program.unlink()
+
+
+def test_the_notebook_block_awaits_inside_a_running_loop(folder: Path) -> None:
+    page = ROOT / "docs/how-to/python.md"
+    (text,) = [text for kind, name, text in blocks(page) if name == "notebook"]
+    body = "\n".join(f"    {line}" for line in text.splitlines())
+    names: dict[str, object] = {}
+    exec(f"async def cell():\n{body}\n    return report", names)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        report = asyncio.run(names["cell"]())  # type: ignore[operator]
+    finally:
+        os.chdir(before)
+    assert report.end == 0
+
+
+def test_served_pages_answer(folder: Path) -> None:
+    """The tutorial's last step: the page is there and says the question."""
+    assert run("fetchcast run trains.toml", folder).returncode == 0
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "fetchcast", "serve", "--port", "0", "trains.toml"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert serving.stdout is not None
+        said = serving.stdout.readline()
+        assert "(Ctrl-C stops)" in said
+        url = said.split()[1]
+        begun = time.monotonic()
+        with urlopen(url, timeout=30) as answer:
+            text = answer.read().decode()
+        assert "Tampere" in text
+        assert "16:00" in text
+        assert time.monotonic() - begun < 10
+    finally:
+        serving.terminate()
+        serving.wait(10)
+
+
+def test_pipeline_files_in_the_docs_are_right(folder: Path) -> None:
+    read_pipeline(folder / "trains.toml")
+
+
+def test_reference_pages_are_what_the_code_says() -> None:
+    generate = runpy.run_path(str(ROOT / "docs/generate.py"))
+    for name, page in generate["PAGES"].items():
+        text = (ROOT / "docs/reference" / name).read_text(encoding="utf-8")
+        assert text == page(), f"docs/reference/{name} is out of date: run `make docs`"
+
+
+def test_links_lead_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)} -> {target}"
+        for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if not target.startswith(("http", "mailto:")) and not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_the_commands_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^\$ make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+    assert shutil.which("make"), "the README asks for make"
