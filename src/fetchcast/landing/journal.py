@@ -224,7 +224,8 @@ class Journal:
     def give_back(self) -> None:
         """Return free pages to the disk and fold the write-ahead log in."""
         with told(self.path):
-            self.connection.execute("PRAGMA incremental_vacuum").fetchall()
+            # `execute` would take one step of it, which is one page.
+            self.connection.executescript("PRAGMA incremental_vacuum")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def look_again(self) -> None:
