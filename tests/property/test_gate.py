@@ -2,13 +2,16 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchcast.sandbox.gate import Fault, Faults, Gate
 from fetchcast.sandbox.options import SandboxOptions
 
+calm = settings(max_examples=60, deadline=None)  # A busy machine is not a fault.
 
+
+@calm
 @given(
     gaps=st.lists(st.integers(0, 40), max_size=60),
     limit=st.integers(1, 8),
@@ -28,6 +31,7 @@ def test_no_window_holds_more_than_the_limit_and_no_place_is_wasted(gaps, limit,
             assert len(before) == limit
 
 
+@calm
 @given(moves=st.lists(st.booleans(), max_size=80), most=st.integers(1, 5))
 def test_no_more_are_inside_than_allowed(moves, most) -> None:
     """Any order of coming and going; a refused call takes no place and leaves none."""
@@ -43,6 +47,7 @@ def test_no_more_are_inside_than_allowed(moves, most) -> None:
         assert gate.inside == inside <= gate.peak <= most
 
 
+@calm
 @given(
     asked=st.lists(st.sampled_from("abcd"), max_size=60),
     share=st.floats(0, 0.99),
