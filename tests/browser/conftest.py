@@ -141,9 +141,13 @@ def world(tmp_path_factory) -> Source:
 class Running(uvicorn.Server):
     """An app that listens on a free port in a thread of its own."""
 
-    def __init__(self, source: Source, **more) -> None:
-        app = create_app(source, clock=Noon(), **more)
-        super().__init__(uvicorn.Config(app, port=0, log_level="warning", server_header=False))
+    def __init__(self, source: Source, *, clock=None, **more) -> None:
+        app = create_app(source, clock=clock or Noon(), **more)
+        super().__init__(
+            uvicorn.Config(
+                app, port=0, log_level="error", server_header=False, timeout_graceful_shutdown=1
+            )
+        )
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def __enter__(self) -> str:
@@ -155,13 +159,19 @@ class Running(uvicorn.Server):
 
     def __exit__(self, *_: object) -> None:
         self.should_exit = True
-        self.thread.join(10)
+        self.thread.join(20)
 
 
 @pytest.fixture(scope="session")
 def site(world) -> Iterator[str]:
     with Running(world) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def running() -> type[Running]:
+    """For tests that need an app of their own."""
+    return Running
 
 
 @pytest.fixture(scope="session")

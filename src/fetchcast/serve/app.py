@@ -27,6 +27,8 @@ __all__ = ["AppOptions", "Source", "create_app", "serve"]
 
 _GZIP_LEAST_BYTES = 600
 _BACKLOG = 256
+_GRACE_S = 2
+"""How long Ctrl-C waits for answers that are under way; the stream of a run would never end."""
 
 
 def create_app(source: Source, *, token: str | None = None, clock: Clock | None = None) -> FastAPI:
@@ -109,7 +111,12 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, lifespan="on"
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_GRACE_S,
     )
     with listener:
         _Server(config, lambda: on_ready(url) if on_ready else None).run(sockets=[listener])

@@ -208,7 +208,7 @@ def _words(
     controls = dict(_controls(options, answered, everyone, days, habits))
     words: list[Word] = []
     used: set[str] = set()
-    for place, piece in enumerate(_PLACE.split(options.text)):
+    for place, piece in enumerate(_PLACE.split(_completed(options.text, controls))):
         key = "unique_id" if piece == "label" else piece
         if place % 2 == 0:
             words.append(Word(text=_after_mark(words, piece)))
@@ -218,6 +218,18 @@ def _words(
         else:
             words.append(Word(text=_plain(key, options, answered)))
     return words, [word for key, word in controls.items() if key not in used]
+
+
+def _completed(text: str, controls: Mapping[str, Word]) -> str:
+    """The question with the day and the walk in it, where it does not speak of them."""
+    if not text.endswith("?"):
+        return text
+    said = text.removesuffix("?")
+    if "{date}" not in said:
+        said += " on {date}"
+    if "{walk_min}" not in said and "walk_min" in controls:
+        said += ", with {walk_min} min to walk"
+    return said + "?"
 
 
 def _after_mark(words: list[Word], piece: str) -> str:

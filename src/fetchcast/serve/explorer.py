@@ -63,7 +63,8 @@ def columns(view: SeriesView, habits: Habits) -> dict[str, Any]:
     """
     step = _STEP.get(view.line.frequency, timedelta(days=1))
     history = [(point.ds, point.y) for point in view.history]
-    kept = _thin(history, _MOST_POINTS)
+    thinned = len(history) > _MOST_POINTS
+    kept = _thin(history, _MOST_POINTS) if thinned else _gapped(history, step)
     observed = dict(kept)
     said = {step.ds: step for step in view.fan}
     tried = _nearest_tries(view.backtest)
@@ -86,12 +87,29 @@ def columns(view: SeriesView, habits: Habits) -> dict[str, Any]:
         "step": int(step.total_seconds()),
         "hourly": view.line.frequency == "hourly",
         "sparse": len(history) <= _SPARSE,
-        "thinned": len(kept) < len(history),
+        "thinned": thinned,
+        "tried": [_seconds(min(tried)), _seconds(max(tried))] if tried else None,
         "unit": view.line.unit,
         "zone": view.zone.key,
         "dates": habits.date_format,
         "range": _first_range(view, step),
     }
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _gapped(
+    points: Sequence[tuple[datetime, float | None]], step: timedelta
+) -> list[tuple[datetime, float | None]]:
+    """The points, with nothing put where periods are missing: a line must not cross a gap."""
+    found: list[tuple[datetime, float | None]] = []
+    for point in points:
+        if found and point[0] - found[-1][0] > 1.5 * step:
+            found.append((found[-1][0] + step, None))
+        found.append(point)
+    return found
 
 
 def _begin(view: SeriesView, step: timedelta) -> int:
@@ -145,8 +163,6 @@ def _rounded(value: float | None) -> float | None:
 def _thin(
     points: Sequence[tuple[datetime, float | None]], most: int
 ) -> Sequence[tuple[datetime, float | None]]:
-    if len(points) <= most:
-        return points
     stretch = -(-len(points) * 2 // most)
     kept = []
     for start in range(0, len(points), stretch):
@@ -188,8 +204,9 @@ def _next(view: SeriesView, habits: Habits) -> Figure:
     unit = f" {view.line.unit}" if view.line.unit else ""
     return Figure(
         label=f"Next, {when(view, step.ds, habits)}",
-        value=f"{number(step.q['q50'])}{unit}",
-        note=f"80 %: {number(step.q['q10'])} to {number(step.q['q90'])}",
+        value=f"{number(step.q['q50'], digits=digits(view))}{unit}",
+        note=f"80 %: {number(step.q['q10'], digits=digits(view))} to "
+        f"{number(step.q['q90'], digits=digits(view))}",
     )
 
 

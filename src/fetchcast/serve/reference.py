@@ -14,6 +14,8 @@ from fetchcast.serve.reading import Reading
 from fetchcast.serve.rendering import render
 from fetchcast.serve.twins import json_answer
 
+_ENDINGS = (".csv", ".parquet")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
@@ -23,7 +25,8 @@ class Operation:
     tag: str
     summary: str
     parameters: list[Mapping[str, Any]]
-    kinds: list[str]
+    formats: list[str]
+    """The endings under which the same comes in another format; "" for JSON."""
 
 
 def install(app: FastAPI, reading: Reading) -> None:
@@ -62,13 +65,15 @@ def install(app: FastAPI, reading: Reading) -> None:
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[Operation]:
-    for path, methods in document["paths"].items():
-        for operation in methods.values():
-            content = operation["responses"]["200"].get("content", {})
-            yield Operation(
-                path=path,
-                tag=(operation.get("tags") or ["api"])[0],
-                summary=operation.get("description") or operation.get("summary", ""),
-                parameters=operation.get("parameters", []),
-                kinds=list(content),
-            )
+    paths = document["paths"]
+    for path, methods in paths.items():
+        if path.endswith(_ENDINGS):
+            continue
+        operation = methods["get"]
+        yield Operation(
+            path=path,
+            tag=(operation.get("tags") or ["api"])[0],
+            summary=operation.get("description") or operation.get("summary", ""),
+            parameters=operation.get("parameters", []),
+            formats=[ending for ending in _ENDINGS if path + ending in paths],
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -20,6 +21,15 @@ _NAVIGATION = (
     ("/data", "Data"),
     ("/api", "API"),
 )
+
+
+def coded(text: str) -> Markup:
+    """Text with what stands between backticks set as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part
+        for place, part in enumerate(parts)
+    )
 
 
 @cache
@@ -37,6 +47,7 @@ def _environment() -> Environment:
         wording.measured_percent,
         wording.in_ten,
         wording.verdict,
+        coded,
         wording.tidy,
         wording.number,
         wording.signed,

@@ -28,10 +28,7 @@ def _lists(pages: APIRouter, reading: Reading, starter: live.Starter) -> None:
 
     @pages.get("/runs")
     def every(request: Request) -> Response:
-        try:
-            views, kept = runs.every(reading)
-        except LandingError:
-            views, kept = [], runs.Kept(counts={}, size_bytes=0)
+        views, kept = runs.every(reading)
         return render(
             request,
             reading,

@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 from fetchcast.errors import LandingError
 from fetchcast.landing.reader import Reader, open_reader
 from fetchcast.landing.runs import Logged, Run
+from fetchcast.landing.schema import JOURNAL
 from fetchcast.records import Fate
 from fetchcast.serve.reading import NotThere, Reading, nearest
 
-STAGES = ("plan", "extract", "load", "forecast")
+STAGES = ("extract", "load", "forecast")
 _SILENT_S = 15.0
 _LOG_PAGE = 1000
 _LOG_SHOWN = 200
@@ -125,7 +126,10 @@ def limits(reading: Reading) -> list[Limit]:
 
 
 def every(reading: Reading) -> tuple[list[RunView], Kept]:
-    """All runs, the newest first, and what has landed."""
+    """All runs, the newest first, and what has landed; nothing before the first run."""
+    folder = reading.source.landing
+    if folder is None or not (folder / JOURNAL).exists():
+        return [], Kept(counts={}, size_bytes=0)
     with reader(reading) as landing:
         kept = Kept(
             counts={str(fate): count for fate, count in landing.counts().items()},
@@ -225,7 +229,7 @@ def _stages(run: Run, log: Sequence[Logged], end: float, *, going: bool) -> list
     first = min([run.started_at, *begun.values()])
     whole = max(end - first, 1e-6)
     stages = []
-    for name in STAGES:
+    for name in [*(name for name in begun if name not in STAGES), *STAGES]:
         start = begun.get(name)
         stop = over.get(name, end)
         stages.append(

@@ -239,6 +239,7 @@ function start() {
   const from = Number(shown.searchParams.get("from"));
   const to = Number(shown.searchParams.get("to"));
   if (from && to > from) view(from, to, false);
+  else if (withBacktests && columns.tried && !shown.searchParams.has("r")) showTries();
   else range(shown.searchParams.get("r") ?? columns.range, false);
 }
 
@@ -297,8 +298,16 @@ function overview() {
   }, [columns.t, both], place);
 }
 
+function showTries() {
+  const [begin, end] = columns.tried;
+  const beside = Math.max((end - begin) * 0.3, columns.step * 20);
+  view(begin - beside, end + beside * 0.5, false);
+}
+
 function backtests() {
   withBacktests = !withBacktests;
+  const { min, max } = main.scales.x;
+  if (withBacktests && (columns.tried[1] < min || columns.tried[0] > max)) showTries();
   if (withBacktests) shown.searchParams.set("bt", "1");
   else shown.searchParams.delete("bt");
   history.replaceState(null, "", shown);
