@@ -20,7 +20,6 @@ from fetchcast.errors import ConfigError, FetchcastError
 from fetchcast.events import (
     Counters,
     Events,
-    Notice,
     RunEnd,
     Stage,
     StageEnded,
@@ -340,11 +339,7 @@ class _Flow:
     def stage(self, stage: Stage, total: int | None = None) -> Iterator[None]:
         """Tell when ``stage`` begins and ends."""
         self.events(StageStarted(stage=stage, at=self.clock.now(), total=total))
-        try:
-            yield
-        except FetchcastError as error:
-            self.events(Notice(at=self.clock.now(), text=f"{stage} ended early: {error}"))
-            raise
+        yield
         self.events(StageEnded(stage=stage, at=self.clock.now()))
 
 
