@@ -23,6 +23,7 @@ from fetchcast.load.tables import STAGE, TableLoading
 from fetchcast.load.versions import Published, Versions, published_path
 from fetchcast.records import LoadNote
 
+_WRITE_AFTER_ROWS = 500_000
 _LOAD_MEMORY = "160MB"
 """More is spilt to disk. With Python, Arrow and a batch a load stays below 400 MB."""
 
@@ -55,8 +56,6 @@ class DuckDB:
             number, path = self._versions.begin(base, after)
             connection = self._open_copy(path)
             try:
-                with _told(self._url):
-                    connection.begin()
                 engine = DuckDBEngine(connection, self._url)
                 yield TableLoading(engine)
                 with _told(self._url):
@@ -108,6 +107,9 @@ class DuckDBEngine:
         self.changed = False
         self.noted = False
         self._connection = connection
+        self._staged = self._unwritten = 0
+        with _told(url):
+            connection.begin()
 
     def run(self, statement: str) -> int:
         """Execute; the number of rows it touched."""
@@ -141,17 +143,33 @@ class DuckDBEngine:
 
     def stage(self, name: str, rows: pa.Table) -> None:
         """Let statements read ``rows`` under ``name``, without a copy."""
+        self._staged = rows.num_rows
         self._connection.register(name, rows)
 
     def unstage(self, name: str) -> None:
         """Forget it."""
         self._connection.unregister(name)
+        self._breathe(self._staged)
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows."""
         self.stage(STAGE, rows)
         self.run(sql.insert_from(self.name(table), sql.quoted(STAGE), rows.schema.names, {}))
         self.unstage(STAGE)
+
+    def _breathe(self, rows: int) -> None:
+        """Write what is in memory to the file now and then, as a transaction of DuckDB grows.
+
+        It may, for a load is not one transaction but one file, which nobody sees before it is
+        published and which is thrown away if the load fails.
+        """
+        self._unwritten += rows
+        if self._unwritten >= _WRITE_AFTER_ROWS:
+            self._unwritten = 0
+            with _told(self.url):
+                self._connection.commit()
+                self._connection.execute("CHECKPOINT")
+                self._connection.begin()
 
     def upsert(self, table: str, merge: sql.RowMerge) -> int:
         """MERGE without a primary key: DuckDB joins by hash, and an index would slow all else."""
@@ -233,6 +251,8 @@ class FilesEngine(DuckDBEngine):
 
     def written(self, tables: Sequence[str]) -> list[str]:
         """Of ``tables`` those that there are, with the loads table if the load was noted."""
+        with _told(self.url):
+            self._connection.commit()
         there = [table for table in tables if self.columns(table) is not None]
         return [*there, sql.LOADS_TABLE] if self.noted else there
 
