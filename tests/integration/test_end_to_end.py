@@ -13,12 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pytest
 
+from fetchcast import arun
+from fetchcast.config import pipeline_from
 from fetchcast.errors import LandingError
+from fetchcast.events import RunEnd
 from fetchcast.landing.reader import open_reader
+from fetchcast.records import Fate
 from fetchcast.sandbox import Sandbox, SandboxOptions, running_sandbox
+from fetchcast.testing import Reply, json_reply, running_api
 
+DELAYS = Path(__file__).parents[1] / "data" / "train27_daily_delay_2020-01_02.csv"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 TRAINS = """
@@ -257,3 +264,94 @@ def test_init_writes_a_file_that_runs(tmp_path: Path, sandbox: Sandbox) -> None:
     again = fetchcast("init", url, folder=tmp_path)
     assert again.returncode == 2
     assert "--force" in again.stderr
+
+
+def test_the_recorded_days_give_exactly_the_recorded_delays(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """Sixty real days, from the call to the table: the delays at three stations, to the second."""
+    file = tmp_path / "recorded.toml"
+    days = '{ from = "2021-03-23", to = "2021-07-30" }'
+    assert days in TRAINS
+    file.write_text(TRAINS.replace(days, '{ from = "2020-01-01", to = "2020-02-29" }'))
+    ran = fetchcast("run", "--base-url", sandbox.rail_url, file, folder=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = rows(
+        tmp_path / "trains.duckdb",
+        """
+        select departure_date::varchar, train_number::varchar, station_short_code,
+               strftime(scheduled_time at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ'),
+               strftime(actual_time at time zone 'UTC', '%Y-%m-%dT%H:%M:%S.%gZ'),
+               difference_in_minutes::varchar
+        from stops
+        where type = 'ARRIVAL' and station_short_code in ('TPE', 'SK', 'OL')
+        order by _request_key, _row
+        """,
+    )
+    expected = [tuple(line.values()) for line in lines(DELAYS)]
+    assert len(expected) == 180
+    assert sorted(found) == sorted(expected)
+
+
+def test_postgresql_holds_the_same_rows(
+    pipeline: Path, sandbox: Sandbox, postgres_url: str
+) -> None:
+    base = ["run", "--base-url", sandbox.rail_url, pipeline]
+    into_duckdb = fetchcast(*base, folder=pipeline.parent)
+    into_postgres = fetchcast(*base, "--to", postgres_url, folder=pipeline.parent)
+    assert (into_duckdb.returncode, into_postgres.returncode) == (0, 0), into_postgres.stderr
+    sql = (
+        "select count(*), sum(difference_in_minutes), count(distinct _request_key), "
+        "min(scheduled_time), max(scheduled_time) from stops"
+    )
+    with psycopg.connect(postgres_url) as connection:
+        there = connection.execute(sql).fetchall()
+    here = rows(pipeline.parent / "trains.duckdb", sql)
+    assert [tuple(map(str, row[:3])) for row in there] == [tuple(map(str, row[:3])) for row in here]
+    assert [row[3:] for row in there] == [row[3:] for row in here]
+
+
+async def test_one_bad_answer_costs_only_itself(tmp_path: Path) -> None:
+    """Each kind of bad answer is a line that names its call; the others are in the table."""
+    good = json_reply([{"timeTableRows": [{"a": 1}, {"a": 2}]}])
+    answers = {
+        "1": good,
+        "2": Reply(200, {"Content-Type": "text/html"}, b"<html>maintenance</html>"),
+        "3": json_reply({"code": "TRAIN_NOT_FOUND", "errorMessage": "no such train"}),
+        "4": Reply(200, body=b'[{"timeTableRows": [{"a"', cut_after=10),
+        "5": Reply(200, body=b"[" + b"1," * 50_000 + b"1]"),
+        "6": good,
+    }
+    raw = {
+        "name": "bad",
+        "retry": {"attempts": 2, "base_s": 0.01, "max_s": 0.02},
+        "http": {"max_body_bytes": 50_000},
+        "resource": {"trains": {"path": "{n}", "params": {"n": list(answers)}}},
+        "table": {"stops": {"from": "trains", "rows": "[*].timeTableRows[*]"}},
+    }
+    async with running_api({f"/{n}": reply for n, reply in answers.items()}) as api:
+        pipeline = pipeline_from({**raw, "api": {"base_url": api.url}}, folder=tmp_path)
+        report = await arun(pipeline)
+
+    assert report.end == RunEnd.INCOMPLETE == 3
+    assert report.resources["trains"].fates == {Fate.LANDED: 2, Fate.FAILED: 4}
+    reasons = {failure.what[-1]: failure.reason for failure in report.failures}
+    assert "HTML" in reasons["2"]
+    assert "no such train" in reasons["3"]
+    assert set(reasons) == {"2", "3", "4", "5"}
+    assert "50,000" in reasons["5"] or "50000" in reasons["5"]
+    assert rows(tmp_path / "bad.duckdb", "select count(*) from stops") == [(4,)]
+
+
+def test_the_demo_prints_the_answer_and_ends(tmp_path: Path) -> None:
+    ran = fetchcast("demo", "--no-serve", "--latency", "5", folder=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Will train 27 be in Tampere by 16:00?" in ran.stdout
+    assert "the same" in ran.stdout
+    (trains,) = [line.split() for line in ran.stdout.splitlines() if line.startswith("trains ")]
+    planned, *ends = (int(text) for text in trains[1:])
+    assert planned == sum(ends) == 365
+    again = fetchcast(
+        "demo", "--no-serve", "--folder", ".", folder=tmp_path / "fetchcast-demo/companies"
+    )
+    assert again.returncode == 2, "a folder that is not the demo's is left alone"
