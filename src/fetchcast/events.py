@@ -110,6 +110,14 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Paced:
+    """Another limit is felt now; told when the words for it change, at most twice a second."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something a person should know: a limit that was found, a rule that was applied."""
 
@@ -118,7 +126,16 @@ class Notice:
 
 
 Event: TypeAlias = (
-    StageStarted | StageEnded | Sent | Refused | Retried | Ended | Committed | Passed | Notice
+    StageStarted
+    | StageEnded
+    | Sent
+    | Refused
+    | Retried
+    | Ended
+    | Committed
+    | Passed
+    | Paced
+    | Notice
 )
 Subscriber: TypeAlias = Callable[[Event], None]
 

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
 import click
 
-from fetchcast.events import Counters, Event, Notice, RunEnd, Stage, StageEnded, StageStarted
+from fetchcast.events import (
+    Counters,
+    Event,
+    Notice,
+    Paced,
+    RunEnd,
+    Stage,
+    StageEnded,
+    StageStarted,
+)
 from fetchcast.records import Fate
 
 if TYPE_CHECKING:
@@ -40,6 +49,7 @@ class Progress:
     _begun: float = field(default_factory=time.monotonic)
     _shown: float = 0.0
     _drawn: bool = False
+    _limit: str = ""
 
     def __post_init__(self) -> None:
         if self.style == "auto":
@@ -56,6 +66,8 @@ class Progress:
                     self._log(f"{stage} begins" + self._of_total(event))
             case StageEnded(stage=stage):
                 self._end_stage(stage)
+            case Paced(text=text):
+                self._limit = text
             case Notice(text=text):
                 self._clear()
                 if self.style != "json":
@@ -127,6 +139,8 @@ class Progress:
         parts.append(f"{counters.ended[Fate.FAILED]:,} failed")
         if counters.planned and rate and done < counters.planned:
             parts.append(f"{_span((counters.planned - done) / rate)} left")
+        if self._limit:
+            parts.append(self._limit)
         return " · ".join(parts)
 
 

@@ -20,6 +20,7 @@ from fetchcast.extract.scheduler import Call, Scheduler
 from fetchcast.extract.transport import Handle, Transport
 from fetchcast.records import Answer, Fate, Outcome, Request, Sink
 
+_DENIED = frozenset({401, 402, 403})
 _BREAKER = 8
 """So many calls in a row that ended failed, before any was accepted, end the run."""
 
@@ -43,6 +44,9 @@ class Limiter(Protocol):
 
     def failed(self, call: int, now: float) -> None:
         """No answer, or a broken one."""
+
+    def denied(self, call: int, now: float, *, status: int) -> None:
+        """The API said "you may not"."""
 
     def cancelled(self, call: int, now: float) -> None:
         """The call was dropped."""
@@ -197,9 +201,18 @@ class Engine:
                 self._refuse(scheduler, call, result)
                 return None
             return self._judged(scheduler, call, result, verdict)
-        self._limiter.failed(call.id, self._clock.monotonic())
+        self._limit_error(call, result)
         meaning = Meaning.RETRY if result.retryable else Meaning.FAIL
         return self._failed(scheduler, call, None, Verdict(meaning, str(result.args[-1])), result)
+
+    def _limit_error(self, call: Call, error: CallError) -> None:
+        """A connection that is refused where others are accepted is a way to say "not now"."""
+        now = self._clock.monotonic()
+        if isinstance(error, ConnectFailed) and self._accepted:
+            wall = self._clock.now()
+            self._limiter.refused(call.id, now, status=None, headers={}, wall=wall)
+        else:
+            self._limiter.failed(call.id, now)
 
     def _refuse(self, scheduler: Scheduler, call: Call, answer: Answer) -> None:
         now, wall = self._clock.monotonic(), self._clock.now()
@@ -211,7 +224,9 @@ class Engine:
         self, scheduler: Scheduler, call: Call, answer: Answer, verdict: Verdict
     ) -> Outcome | None:
         now = self._clock.monotonic()
-        if verdict.meaning is Meaning.RETRY:
+        if answer.status in _DENIED and verdict.meaning is Meaning.FAIL:
+            self._limiter.denied(call.id, now, status=answer.status)
+        elif verdict.meaning is Meaning.RETRY:
             self._limiter.failed(call.id, now)
         else:
             self._limiter.accepted(call.id, now, answer.headers, self._clock.now())

@@ -20,6 +20,7 @@ from fetchcast.errors import ConfigError, FetchcastError
 from fetchcast.events import (
     Counters,
     Events,
+    Paced,
     RunEnd,
     Stage,
     StageEnded,
@@ -152,8 +153,13 @@ async def told(writer: Writer, flow: _Flow, planned: int) -> AsyncIterator[None]
 
 
 async def _pulse(writer: Writer, flow: _Flow, planned: int) -> None:
+    """Say twice a second how far the run is, and which limit is felt if that has changed."""
+    felt = ""
     while True:
         await asyncio.sleep(_PULSE_S)
+        if flow.counters.stage is Stage.EXTRACT and (now := flow.limit()) != felt:
+            felt = now
+            flow.events(Paced(at=flow.clock.now(), text=felt))
         writer.heartbeat(flow.counts(), planned)
 
 
@@ -194,6 +200,10 @@ class _Flow:
             "rows": {receipt.table: receipt.rows for receipt in self.report.receipts},
             "pace": self.explanation(),
         }
+
+    def limit(self) -> str:
+        """The limit that is felt, in a few words."""
+        return self.pace.explanation(self.clock.monotonic()).what if self.pace else ""
 
     def explanation(self) -> str:
         """Which limit was found, in words."""
