@@ -24,7 +24,7 @@ from fetchcast.transform.rejects import rejects_batch
 
 CODE_VERSION = 1
 """Raised when the same answers would be shaped into other rows: everything is then shaped again."""
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 20
 _BLOCK_BODIES = 2000
 _FIRST_SAMPLE = 20
 _LAW_SAMPLE = 500
