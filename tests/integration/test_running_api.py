@@ -18,6 +18,7 @@ from fetchcast.testing import (
     redirect,
     running_api,
 )
+from fetchcast.testing.certificates import server_context
 
 
 async def get(url: str, **options) -> tuple[int, bytes]:
@@ -126,6 +127,16 @@ async def test_a_reset_is_a_reset_and_not_an_end_of_file() -> None:
     async with running_api({"/": Reply(reset_after=-1)}) as api:
         with pytest.raises(ConnectionResetError):
             await wire(api.url)
+
+
+async def test_it_speaks_tls_and_breaks_that_too() -> None:
+    routes = {"/": Reply(body=b"secret"), "/reset": Reply(body=b"0123456789", reset_after=4)}
+    async with running_api(routes, tls=server_context()) as api:
+        assert api.url.startswith("https://127.0.0.1:")
+        assert await get(api.url + "/", ssl=False) == (200, b"secret")
+        with pytest.raises(aiohttp.ClientError):
+            await get(api.url + "/reset", ssl=False)
+    assert {asked.scheme for asked in api.asked} == {"https"}
 
 
 async def test_a_cut_body_is_cut_where_it_was_said() -> None:

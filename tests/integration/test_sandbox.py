@@ -346,6 +346,15 @@ def test_a_taken_port_is_a_clear_message() -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["203.0.113.7", "no.such.host.invalid"])
+def test_an_address_of_somebody_else_is_a_clear_message(host: str) -> None:
+    result = click.testing.CliRunner().invoke(sandbox_command, ["--host", host])
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception).startswith(
+        f"sandbox.host = '{host}': expected an address of this machine to listen on ("
+    )
+
+
 def test_values_without_sense_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"fail_share = 1\.5: expected a share from 0 to 1"):
         SandboxOptions(fail_share=1.5)

@@ -7,6 +7,7 @@ import errno
 import json
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ from fetchcast.sandbox.gate import Fault, Faults, Gate
 from fetchcast.sandbox.ledger import Ledger
 from fetchcast.sandbox.options import SandboxOptions
 from fetchcast.sandbox.served import Call, Served, text
+
+# Linger on, for zero seconds: that is how a reset is asked for. Windows has shorter integers.
+_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_OPENED = frozenset({"routes", "paths"})
+"""The parts of ``/stats`` that are written one entry a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +86,15 @@ async def _start(site: web.TCPSite, options: SandboxOptions) -> None:
     try:
         await site.start()
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        expected = f"a free port of {options.host}; another program listens there (0 finds one)"
+        where, problem = options.host, error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            expected = f"a free port of {where}; another program listens there (0 finds one)"
+        elif error.errno == errno.EACCES:
+            expected = f"a port of {where} that you may open ({problem}); 0 finds one"
+        else:
+            expected = f"an address of this machine to listen on ({problem})"
+            raise ConfigError("sandbox.host", where, expected) from None
         raise ConfigError("sandbox.port", options.port, expected) from None
-
-
-_OPENED = frozenset({"routes", "paths"})
-"""The parts of ``/stats`` that are written one entry a line."""
 
 
 class _Api(Protocol):
@@ -225,7 +232,6 @@ def _reset(request: web.BaseRequest) -> web.StreamResponse:
     transport = request.transport
     if transport is not None:
         sock: socket.socket = transport.get_extra_info("socket")
-        # Linger on, for zero seconds: that is how a reset is asked for.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
         transport.abort()
     return web.Response()

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +22,8 @@ from urllib.parse import parse_qsl
 from fetchcast.testing.reply import Reply
 
 _MAX_HEAD_BYTES = 1 << 20
+# Linger on, for zero seconds: that is how a reset is asked for. Windows has shorter integers.
+_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +245,6 @@ def _reset(writer: asyncio.StreamWriter) -> bool:
     """Close with RST: the client sees "connection reset by peer", not an end of file."""
     sock: socket.socket | None = writer.get_extra_info("socket")
     if sock is not None:
-        # Linger on, for zero seconds: that is how a reset is asked for.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
     writer.transport.abort()
     return False
