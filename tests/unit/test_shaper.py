@@ -229,6 +229,22 @@ def test_declared_types_and_texts_that_mean_nothing() -> None:
     assert shaped.rejected == 0
 
 
+def test_a_declared_column_is_there_before_its_first_value() -> None:
+    """So that SQL over a first, short load finds it."""
+    options = simply(types={"live_estimate_time": "timestamptz"})
+
+    assert rows(options, [{"n": 1}]) == [{"n": 1, "live_estimate_time": None}]
+    assert "live_estimate_time" in shape(options)["t"].schema.names
+
+
+def test_a_parameter_that_is_null_at_first() -> None:
+    answers = [landed([{"n": 1}] * 1000, place, params={"x": None}) for place in range(150)]
+    answers.append(landed([{"n": 1}], 1000, params={"x": 5}))
+    made = tables(Shaper("t", simply(carry={"x": "param:x"})).shape(answers))
+
+    assert made["t"]["x"].to_pylist()[-1] == 5
+
+
 def test_what_does_not_fit_a_declared_type_is_rejected_with_its_place() -> None:
     shaped = Shaper("t", simply(types={"n": "int64"})).shape([landed([{"n": 1}, {"n": "7b"}])])
 

@@ -22,23 +22,34 @@ class Outside:
         self.column, self._carry, self._declared = column, carry, declared
         self.node = Node()
 
+    def learn(self, answers: Sequence[Landed]) -> None:
+        """Take in the values of these answers, so that all of them get one type."""
+        if self._carry.source in {"header", "param"}:
+            for answer in answers:
+                self.node.learn(self._value(answer))
+
     def of_answers(self, answers: Sequence[Landed]) -> pa.Array:
-        """One value per answer."""
+        """One value per answer; `learn` must have seen them."""
         match self._carry.source:
             case "url":
                 return pa.array([answer.url for answer in answers], pa.string())
             case "landed_at":
                 micros = [int(answer.finished_at * 1_000_000) for answer in answers]
                 return pa.array(micros, TIMESTAMP)
-            case "header":
-                return self.of_values([a.headers.get(self._carry.name) for a in answers])
             case _:
-                return self.of_values([a.params.get(self._carry.name) for a in answers])
+                return self._convert([self._value(answer) for answer in answers])
 
     def of_values(self, values: Sequence[Any]) -> pa.Array:
         """``values`` in the type that all values so far have in common."""
         for value in values:
             self.node.learn(value)
+        return self._convert(values)
+
+    def _value(self, answer: Landed) -> Any:
+        around = answer.headers if self._carry.source == "header" else answer.params
+        return around.get(self._carry.name)
+
+    def _convert(self, values: Sequence[Any]) -> pa.Array:
         kind = self._declared or self.node.type
         if kind is None:
             return pa.nulls(len(values), pa.string())

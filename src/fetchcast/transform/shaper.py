@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import product
 
 import msgspec
 import pyarrow as pa
@@ -16,11 +17,12 @@ from fetchcast.transform.carrying import Outside
 from fetchcast.transform.flatten import Sheet
 from fetchcast.transform.judge import Reject
 from fetchcast.transform.model import Model, check_types
-from fetchcast.transform.options import TYPE_NAMES, TableOptions
+from fetchcast.transform.options import TYPE_NAMES, ColumnOptions, TableOptions
 from fetchcast.transform.picks import carried
 from fetchcast.transform.plan_rows import PlanColumns
 from fetchcast.transform.reading import Unreadable, read_exactly
 from fetchcast.transform.rejects import rejects_batch
+from fetchcast.transform.schema import ARROW_TYPES
 
 CODE_VERSION = 1
 """Raised when the same answers would be shaped into other rows: everything is then shaped again."""
@@ -139,6 +141,8 @@ class Shaper:
         accounting = Accounting(self.name)
         rejects: list[tuple[Landed, Reject]] = []
         tables: dict[str, list[pa.Table]] = {self.name: []}
+        for outside, shape in product(self._outside, shapes):
+            outside.learn(shape.answers)
         for shape in shapes:
             shape.accounting.check()
             accounting.add(shape.accounting)
@@ -156,13 +160,15 @@ class Shaper:
         if sheet.name == self.name:
             columns |= {out.column: out.of_answers(answers).take(body) for out in self._outside}
             columns |= _ordered(sheet, self.options)
+            columns |= _declared(columns, self.options, sheet.length)
         else:
             columns |= sheet.columns
         return pa.table(columns)
 
     def _batch(self, name: str, parts: list[pa.Table], keys: list[str]) -> Batch:
         if not parts:
-            parts = [pa.table({REQUEST_KEY: pa.array([], pa.string()), "_row": _NO_ROWS})]
+            columns = {REQUEST_KEY: pa.array([], pa.string()), "_row": pa.array([], pa.int64())}
+            parts = [pa.table(columns | _declared(columns, self.options, 0))]
         rows = pa.concat_tables(parts, promote_options="default")
         return Batch(target=self._target(name), rows=rows, keys=keys)
 
@@ -174,15 +180,27 @@ class Shaper:
         return Target(table=name, disposition=disposition, key=tuple(key), whole_keys=False)
 
 
-_NO_ROWS = pa.array([], pa.int64())
-
-
 def _outside(options: TableOptions) -> list[Outside]:
     return [
         Outside(column, carry, TYPE_NAMES.get(options.types.get(column, "")))
         for column, carry in carried(options).items()
         if carry.source != "ancestor"
     ]
+
+
+def _declared(
+    columns: dict[str, pa.Array], options: TableOptions, rows: int
+) -> dict[str, pa.Array]:
+    """Columns of a declared type are there from the first load, whatever the answers hold."""
+    types: dict[str, str] = dict(options.types)
+    for name, chosen in (options.columns or {}).items():
+        if isinstance(chosen, ColumnOptions) and chosen.type is not None:
+            types[name] = chosen.type
+    return {
+        name: pa.nulls(rows, ARROW_TYPES[TYPE_NAMES[said]])
+        for name, said in types.items()
+        if name not in columns and "." not in name
+    }
 
 
 def _ordered(sheet: Sheet, options: TableOptions) -> dict[str, pa.Array]:
