@@ -22,6 +22,7 @@ import pytest
 
 from fetchcast.cli.sandbox import sandbox as sandbox_command
 from fetchcast.errors import ConfigError
+from fetchcast.plan.business_id import normalise
 from fetchcast.sandbox import SandboxOptions, running_sandbox, serve_sandbox
 from fetchcast.testing import FakeClock
 
@@ -232,6 +233,31 @@ async def test_prh_version_3_has_its_page_trap() -> None:
     )
     assert beyond == first
     assert (status, json.loads(body).keys()) == (400, {"timestamp", "message", "errorcode"})
+
+
+async def test_the_example_list_holds_what_it_is_there_for() -> None:
+    """400 rows: found, found after a repair, unknown on purpose, wrong on purpose."""
+    path = Path(__file__).parents[2] / "examples" / "companies" / "companies.csv"
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    fates = Counter()
+    async with serve_sandbox(AT_ONCE) as sandbox, aiohttp.ClientSession() as session:
+        for row in rows:
+            try:
+                business_id = normalise(row["business_id"])
+            except ValueError:
+                fates["wrong"] += 1
+                continue
+            repaired = "repaired " if business_id != row["business_id"] else ""
+            async with session.get(f"{sandbox.prh_v1_url}/{business_id}") as answer:
+                one = (await answer.json())["results"]
+            url = f"{sandbox.prh_v3_url}/companies?businessId={business_id}"
+            async with session.get(url) as answer:
+                three = (await answer.json())["companies"]
+            assert len(one) == len(three)
+            assert [company["businessId"] for company in one] == [business_id] * len(one)
+            fates[repaired + ("found" if one else "unknown")] += 1
+    assert [row["number"] for row in rows] == [str(number) for number in range(1, 401)]
+    assert fates == {"found": 364, "repaired found": 24, "unknown": 8, "wrong": 4}
 
 
 async def test_version_1_is_pressed_at_eleven_calls() -> None:

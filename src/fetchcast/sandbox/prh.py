@@ -89,11 +89,6 @@ class PrhV3:
         return error_json(call, status, value)
 
 
-def known_ids() -> list[str]:
-    """Every business id that both versions know, in order."""
-    return sorted(_v3_companies())
-
-
 @lru_cache(maxsize=8192)
 def _v1_body(business_id: str) -> Body | None:
     """A company's page; whole where it was recorded, else what the list said."""

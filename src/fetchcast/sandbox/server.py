@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -114,14 +113,12 @@ class _Server:
         self.ledger = Ledger()
         self._latency_s = options.latency_ms / 1000
         self._faults = Faults(share=options.fail_share, seed=options.seed)
-        gate, v1_gate = (
-            partial(Gate, options, concurrency=concurrency)
-            for concurrency in (options.concurrency, options.prh_v1_concurrency)
-        )
+        limit, v1_limit = options.concurrency, options.prh_v1_concurrency
+        rail_api = rail.Rail(seed=options.seed, clock=clock)
         self._apis: dict[str, tuple[_Api, Gate]] = {
-            rail.PREFIX: (rail.Rail(seed=options.seed, clock=clock), gate()),
-            prh.V1_PREFIX: (prh.PrhV1(), v1_gate()),
-            prh.V3_PREFIX: (prh.PrhV3(clock), gate()),
+            rail.PREFIX: (rail_api, Gate(options, concurrency=limit)),
+            prh.V1_PREFIX: (prh.PrhV1(), Gate(options, concurrency=v1_limit)),
+            prh.V3_PREFIX: (prh.PrhV3(clock), Gate(options, concurrency=limit)),
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
