@@ -177,6 +177,14 @@ SESSION = """
 """
 
 
+HOLDER = """
+    import sys, time, duckdb
+    connection = duckdb.connect(sys.argv[1], read_only=True)
+    print("open", flush=True)
+    time.sleep(60)
+"""
+
+
 def test_a_session_that_crashed_with_a_wal_loses_nothing(tmp_path):
     """Its log would keep everybody from opening the next version; what it wrote goes along."""
     load_here(tmp_path, 1)
@@ -211,6 +219,57 @@ def test_an_open_session_stops_no_load_and_is_set_aside(tmp_path, caplog):
     with duckdb.connect(str(aside), read_only=True) as connection:
         assert connection.execute("FROM mine").fetchall() == [(7,)]
     assert "set-aside" in caplog.text
+
+
+def test_a_person_may_open_it_for_writing_while_the_app_reads(tmp_path):
+    """The door and the app's version are two files, so their locks do not meet."""
+    load_here(tmp_path, 1)
+    app = start(HOLDER, published_path(tmp_path / "x.duckdb"))
+    assert app.stdout.readline() == "open\n"
+
+    with duckdb.connect(str(tmp_path / "x.duckdb")) as person:
+        assert person.execute("SELECT count(*) FROM t").fetchone() == (1,)
+    load_here(tmp_path, 2)
+    app.kill()
+    app.communicate()
+    assert at_the_door(tmp_path, "SELECT count(*) FROM t") == [(2,)]
+
+
+FULL_DISK = """
+    import random, resource, sys
+    from pathlib import Path
+    import pyarrow as pa
+    from fetchcast.errors import DestinationError
+    from fetchcast.load.destinations import open_destination
+    from fetchcast.records import Batch, Disposition, Target
+
+    destination = open_destination(sys.argv[2], Path(sys.argv[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+    rows = pa.table({"load": [random.random() for _ in range(500_000)]})
+    try:
+        with destination.load() as loading:
+            target = Target(table="t", disposition=Disposition.APPEND)
+            loading.write(Batch(target=target, rows=rows))
+    except DestinationError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@pytest.mark.parametrize(
+    ("url", "limit"), [(URL, 60_000), (URL, 1_500_000), ("parquet:///x", 1_500_000)]
+)
+def test_no_room_on_the_disk_leaves_what_was_there(tmp_path, url, limit):
+    destination = open_destination(url, tmp_path)
+    target = Target(table="t", disposition=Disposition.APPEND)
+    with destination.load() as loading:
+        loading.write(Batch(target=target, rows=pa.table({"load": [1.0]})))
+
+    said, errors = start(FULL_DISK, tmp_path, url, limit).communicate(timeout=60)
+
+    assert "not applied" in said, errors
+    assert "landed answers are kept" in said
+    assert destination.query("SELECT count(*) n FROM t").to_pylist() == [{"n": 1}]
 
 
 def test_a_deleted_database_is_gone(tmp_path):

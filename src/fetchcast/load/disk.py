@@ -15,6 +15,22 @@ _LOCK_WAIT_S = 10.0
 _LOCK_STEP_S = 0.05
 
 
+NOT_APPLIED = "this load was not applied, what was there before is as it was"
+
+
+@contextmanager
+def told(url: str, state: str = NOT_APPLIED) -> Iterator[None]:
+    """Turn the errors of the disk into ours: full, read-only, not ours to write."""
+    try:
+        yield
+    except OSError as error:
+        raise DestinationError(
+            url,
+            f"{error.strerror or error} ({error.filename or 'its folder'}); {state}",
+            "make room or give write permission and run again; landed answers are kept",
+        ) from None
+
+
 @contextmanager
 def locked(folder: Path, url: str) -> Iterator[None]:
     """Hold ``folder`` for one load, made if need be; waits a little for another to end.
@@ -22,15 +38,9 @@ def locked(folder: Path, url: str) -> Iterator[None]:
     Raises:
         DestinationError: If it cannot be made, or another load takes longer than that.
     """
-    try:
+    with told(url):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise DestinationError(
-            url,
-            f"cannot write to {folder}: {error.strerror}",
-            "give the folder write permission, or choose another destination",
-        ) from None
     with file:
         _take(file.fileno(), folder / "lock", url)
         file.truncate(0)

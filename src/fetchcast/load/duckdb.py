@@ -17,7 +17,7 @@ import pyarrow as pa
 from fetchcast.errors import DestinationError, QueryError
 from fetchcast.load import sql
 from fetchcast.load.cells import cell
-from fetchcast.load.disk import locked
+from fetchcast.load.disk import NOT_APPLIED, locked, told
 from fetchcast.load.notes import LOADS_COLUMNS, note_of, note_values
 from fetchcast.load.tables import STAGE, TableLoading
 from fetchcast.load.versions import Published, Versions, published_path
@@ -50,10 +50,11 @@ class DuckDB:
             DestinationError: If another load is under way, or the file cannot be used.
         """
         with locked(self._versions.folder, self._url):
-            after = self._versions.published()
-            base = self._base(after)
-            includes = after.state if after and base != self.path else self._versions.state()
-            number, path = self._versions.begin(base, after)
+            with told(self._url):
+                after = self._versions.published()
+                base = self._base(after)
+                includes = after.state if after and base != self.path else self._versions.state()
+                number, path = self._versions.begin(base, after)
             connection = self._open_copy(path)
             try:
                 engine = DuckDBEngine(connection, self._url)
@@ -63,7 +64,8 @@ class DuckDB:
                     connection.execute("CHECKPOINT")
                 connection.close()
                 if engine.changed:
-                    self._versions.publish(number, includes=includes)
+                    with told(self._url):
+                        self._versions.publish(number, includes=includes)
             finally:
                 connection.close()
                 self._versions.sweep(self._versions.published())
@@ -308,7 +310,13 @@ def over_files(files: Mapping[str, Path]) -> Iterator[Reading]:
 
 
 def write_csv(
-    source: Path, target: Path, *, order: Sequence[str], delimiter: str, guard: bool, url: str
+    source: Path,
+    target: Path,
+    *,
+    order: Sequence[str],
+    delimiter: str,
+    guard: bool,
+    at: tuple[str, str],
 ) -> None:
     """Write a Parquet file as CSV.
 
@@ -318,10 +326,11 @@ def write_csv(
         order: Columns to order by; rows stand as they were loaded if one of them is not there.
         delimiter: Between cells.
         guard: Whether text that a spreadsheet would run gets a ``'`` before it.
-        url: For messages.
+        at: Address and state of the data, for messages.
     """
+    url, state = at
     table = f"read_parquet({sql.text_literal(str(source))})"
-    with _told(url), _settle(duckdb.connect(), memory=_LOAD_MEMORY) as connection:
+    with _told(url, state), _settle(duckdb.connect(), memory=_LOAD_MEMORY) as connection:
         described = connection.execute(f"DESCRIBE FROM {table}").fetchall()
         columns = ", ".join(
             f"{cell(name, type_, guard=guard)} AS {sql.quoted(name)}"
@@ -379,14 +388,14 @@ def _is_free(path: Path) -> bool:
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
+def _told(url: str, state: str = NOT_APPLIED) -> Iterator[None]:
     """Turn DuckDB's errors into ours."""
     try:
         yield
     except duckdb.Error as error:
         raise DestinationError(
             url,
-            f"{_text(error)}; this load was not applied, the database is as it was",
+            f"{_text(error)}; {state}",
             "landed answers are kept: `fetchcast replay` loads them again",
         ) from None
 

@@ -18,12 +18,13 @@ import pyarrow as pa
 
 from fetchcast.errors import ConfigError, QueryError
 from fetchcast.load import sql
-from fetchcast.load.disk import locked, replace_text, sync, sync_folder
+from fetchcast.load.disk import locked, replace_text, sync, sync_folder, told
 from fetchcast.load.duckdb import FilesEngine, over_files, scratch, write_csv
 from fetchcast.load.tables import TableLoading
 from fetchcast.records import LoadNote
 
 _INNER = ".fetchcast"
+_BEHIND = "the rows are kept, the CSV file is as it was and is written by the next run"
 
 
 class ParquetFolder:
@@ -52,8 +53,9 @@ class ParquetFolder:
             DestinationError: If another load is under way, or the folder cannot be used.
         """
         with locked(self._inner, self._url):
-            self._finish()
-            self._sweep()
+            with told(self._url):
+                self._finish()
+                self._sweep()
             with scratch(self._inner / "scratch.duckdb", self._url) as connection:
                 engine = FilesEngine(connection, self._url, self.files())
                 loading = TableLoading(engine)
@@ -62,13 +64,9 @@ class ParquetFolder:
                     table: engine.write(table, self._inner / f"{_file(table)}.tmp")
                     for table in engine.written(loading.tables)
                 }
-            for path in fresh.values():
-                sync(path)
             if fresh:
-                sync_folder(self._inner)
-                names = {table: path.name for table, path in fresh.items()}
-                replace_text(self._pending, json.dumps(names))
-                self._finish()
+                with told(self._url):
+                    self._publish(fresh)
 
     def last_note(self, table: str) -> LoadNote | None:
         """The newest note about ``table``, or None if nothing was ever loaded."""
@@ -102,6 +100,13 @@ class ParquetFolder:
         with suppress(FileNotFoundError):
             return msgspec.json.decode(self._pending.read_bytes(), type=dict[str, str])
         return {}
+
+    def _publish(self, fresh: Mapping[str, Path]) -> None:
+        for path in fresh.values():
+            sync(path)
+        sync_folder(self._inner)
+        replace_text(self._pending, json.dumps({table: path.name for table, path in fresh.items()}))
+        self._finish()
 
     def _finish(self) -> None:
         """Put in place what a committed load has written."""
@@ -162,10 +167,12 @@ class CsvFile:
     @contextmanager
     def load(self) -> Iterator[TableLoading]:
         """Begin one load; leaving it without an error writes the CSV files anew."""
-        self._forget_if_deleted()
+        with told(self._url):
+            self._forget_if_deleted()
         with self._store.load() as loading:
             yield loading
-        self._render(loading.tables)
+        with told(self._url, _BEHIND):
+            self._render(loading.tables)
 
     def last_note(self, table: str) -> LoadNote | None:
         """The newest note about ``table``, or None if nothing was loaded since the file began."""
@@ -222,7 +229,7 @@ class CsvFile:
             order=order,
             delimiter=self._options.delimiter,
             guard=self._options.guard,
-            url=self._url,
+            at=(self._url, _BEHIND),
         )
         sync(fresh)
         fresh.replace(target)

@@ -104,8 +104,15 @@ class Versions:
         """
         path = self.path(version)
         sync(path)
-        self._set_aside_changes(version, includes)
-        door_head = self._renew_door(path)
+        try:
+            self._set_aside_changes(version, includes)
+            door_head = self._renew_door(path)
+        except PermissionError:
+            if os.name != "nt":
+                raise
+            # Someone has it open: they keep what they see, and the next load tries again. The
+            # app and the next load go by `current`.
+            door_head = includes.partition("-")[0] if includes else ""
         note = json.dumps({"version": version, "door": door_head})
         replace_text(self._current, note)
 
@@ -137,12 +144,7 @@ class Versions:
         copy_whole(path, fresh)
         sync(fresh)
         new_head = head(fresh)
-        try:
-            fresh.replace(self.door)
-        except PermissionError:
-            # Windows: someone has it open. They keep their version, the next load tries again.
-            fresh.unlink()
-            return head(self.door)
+        fresh.replace(self.door)
         sync_folder(self.door.parent)
         return new_head
 
