@@ -6,7 +6,7 @@
         FileUnreadable                      the file is not there, or is not TOML
         SecretMissing                       ${NAME} is not set
       InputError                        2   a parameter source (CSV, SQL) cannot be used
-      CallError                             one call did not work; the run goes on without it
+      CallError                         3   one call did not work; the run goes on without it
         ConnectFailed                       nobody answers at that address
         TimedOut                            a deadline passed: connect, first byte or total
         BrokenAnswer                        cut short, wrong length, undecodable
@@ -91,6 +91,7 @@ class InputError(FetchcastError):
 class CallError(FetchcastError):
     """One call did not work; args: url, what happened. The run goes on without it."""
 
+    exit_status = 3
     retryable = True
     """Whether the same call may work a moment later."""
 

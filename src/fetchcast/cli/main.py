@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -35,9 +36,11 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            return None
+            nearest = get_close_matches(cmd_name, _COMMANDS, n=1)
+            hint = f"Did you mean '{nearest[0]}'?" if nearest else "See 'fetchcast --help'."
+            ctx.fail(f"No such command '{cmd_name}'. {hint}")
         name = cmd_name.replace("-", "_")
         command: click.Command = getattr(import_module(f"fetchcast.cli.{name}"), name)
         return command
@@ -50,7 +53,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fetchcast")
 def cli() -> None:
-    r"""Turn an API's calls into a table, a forecast, and a page that answers a question.
+    """Turn an API's calls into a table, a forecast, and a page that answers a question.
 
     \b
     Exit status: 0 every call is accounted for; 1 a bug; 2 wrong command or file;

@@ -30,7 +30,7 @@ def run(
     no_forecast: bool,
     wait: bool,
 ) -> int:
-    r"""Ask every call of FILE that has not landed, keep the answers, load them, forecast.
+    """Ask every call of FILE that has not landed, keep the answers, load them, forecast.
 
     Run it again at any time: what has landed is not asked again. Data go to the
     destination; progress goes to stderr, the closing table to stdout.
