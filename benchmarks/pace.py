@@ -28,7 +28,7 @@ from fetchcast.testing.simulation.world import Client, run
 SCHEMES: dict[str, Callable[[], Client]] = {
     "pace": lambda: Pace(PaceOptions()),
     "aws": Aws,
-    "aimd": Aimd,
+    "aimd": lambda: Aimd(first=20.0),
     "fixed": Fixed,
 }
 
@@ -68,7 +68,11 @@ def one(kind: str, index: int, ranges: str, scheme: str) -> Row:
         until=scenario.until_s,
     )
     finished = books.finished_at
-    took = finished if finished is not None else scenario.until_s * scenario.calls / max(1, books.accepted)
+    took = (
+        finished
+        if finished is not None
+        else scenario.until_s * scenario.calls / max(1, books.accepted)
+    )
     explain = getattr(client, "explanation", None)
     return Row(
         kind,
@@ -98,7 +102,7 @@ def quantile(values: Iterable[float], at: float) -> float:
 
 
 def cell(rows: list[Row]) -> str:
-    """used median/10th percentile, refused median/90th percentile, of the long runs."""
+    """Used median/10th percentile, refused median/90th percentile, of the long runs."""
     long = [row for row in rows if row.long] or rows
     used, refused = [r.used for r in long], [r.refused for r in long]
     return (
@@ -146,9 +150,13 @@ def report(rows: list[Row], kinds: str, schemes: list[str], worst: int) -> None:
         )
     if worst:
         for kind in kinds:
-            mine = sorted((r for r in rows if r.kind == kind and r.scheme == "pace"), key=lambda r: r.score)
+            mine = sorted(
+                (r for r in rows if r.kind == kind and r.scheme == "pace"), key=lambda r: r.score
+            )
             for row in mine[:worst]:
-                print(f"{row.kind}{row.index:3} used {row.used:.2f} refused {row.refused:.2f} {row.about} | {row.took_s:.1f}/{row.ideal_s:.1f} | {row.text}")
+                print(
+                    f"{row.kind}{row.index:3} used {row.used:.2f} refused {row.refused:.2f} {row.about} | {row.took_s:.1f}/{row.ideal_s:.1f} | {row.text}"
+                )
 
 
 if __name__ == "__main__":

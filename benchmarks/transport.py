@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import resource
+import selectors
 import shutil
 import socket
 import statistics
@@ -94,7 +95,7 @@ _PROXY = 'proxy_pass http://slow; proxy_http_version 1.1; proxy_set_header Conne
 
 @contextlib.contextmanager
 def servers() -> Iterator[dict[str, str]]:
-    """nginx and the slow server on the last core; the addresses of what they serve."""
+    """Start nginx and the slow server on the last core; yields the addresses of what they serve."""
     from fetchcast.testing.certificates import GOOD, KEY
 
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
@@ -251,6 +252,28 @@ async def ours_on_aiohttp(url: str, count: int, width: int) -> None:
     await ours_callback(url, count, width, prefer="aiohttp")
 
 
+async def bare_sockets(url: str, count: int, width: int) -> None:
+    """The floor of a burst: no client at all, one request on each of `count` sockets."""
+    assert count == width
+    host, port = url.split("/")[2].split(":")
+    ask = f"GET /{url.split('/', 3)[3]} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    with selectors.DefaultSelector() as ready, contextlib.ExitStack() as opened:
+        for _ in range(count):
+            one = opened.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((host, int(port)))
+            ready.register(one, selectors.EVENT_WRITE)
+        while count:
+            for key, events in ready.select():
+                one = key.fileobj
+                if events & selectors.EVENT_WRITE:
+                    one.send(ask)
+                    ready.modify(one, selectors.EVENT_READ)
+                elif one.recv(65536):
+                    ready.unregister(one)
+                    count -= 1
+
+
 _CLIENTS: dict[str, tuple[Callable[[str, int, int], Awaitable[None]], bool]] = {
     # name -> (client, on uvloop)
     "fetchcast, callbacks": (ours_callback, False),
@@ -260,6 +283,8 @@ _CLIENTS: dict[str, tuple[Callable[[str, int, int], Awaitable[None]], bool]] = {
     "aiohttp pool, uvloop": (aiohttp_pool, True),
     "aiohttp gather": (aiohttp_gather, False),
 }
+_FLOOR = "bare sockets"
+_BURST_ONLY = {_FLOOR: (bare_sockets, False)}
 
 
 def one(name: str, url: str, count: int, width: int) -> None:
@@ -282,9 +307,10 @@ def one(name: str, url: str, count: int, width: int) -> None:
 
 def burst(name: str, url: str) -> None:
     """366 calls at once, with a client that has never connected; the loop is running."""
-    client, fast = _CLIENTS[name]
+    client, fast = (_CLIENTS | _BURST_ONLY)[name]
 
     async def timed() -> float:
+        await client(url, 2, 2)  # Imports; its connections end with it.
         began = time.perf_counter()
         await client(url, _BURST, _BURST)
         return time.perf_counter() - began
@@ -416,19 +442,25 @@ def burst_table(base: dict[str, str], args: argparse.Namespace) -> list[dict[str
     rows = []
     names = ("fetchcast, callbacks", "fetchcast on aiohttp", "aiohttp gather")
     for kind, url in (("plain", base["slow"] + "/"), ("h2", base["h2"] + "/slow")):
-        got: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        floor = (_FLOOR,) if kind == "plain" else ()
+        got: dict[str, list[dict[str, Any]]] = {name: [] for name in (*floor, *names)}
         for _ in range(args.rounds * 2):
             for name, results in got.items():
                 results.append(_fresh("--burst", name, url))
+        middle = {
+            name: statistics.median(one["wall_s"] for one in results)
+            for name, results in got.items()
+        }
         for name, results in got.items():
             walls = [one["wall_s"] for one in results]
             rows.append(
                 {
                     "what": kind,
                     "client": name,
-                    "wall_s": round(statistics.median(walls), 3),
+                    "wall_s": round(middle[name], 3),
                     "range": [round(min(walls), 3), round(max(walls), 3)],
-                    "to_ideal": round(statistics.median(walls) / _LATENCY_S, 2),
+                    "to_ideal": round(middle[name] / _LATENCY_S, 2),
+                    "to_floor": round(middle[name] / middle[_FLOOR], 2) if floor else None,
                 }
             )
             print(rows[-1], file=sys.stderr)
@@ -439,8 +471,11 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         "# What a call costs",
         "",
-        f"{result['machine']}; {result['versions']}; {result['calls']} calls a row, "
-        f"{result['width']} at a time, {result['rounds']} rounds, median [lowest-highest].",
+        (
+            f"{result['machine']}; {result['versions']}; {result['calls']} calls a row, "
+            f"{result['width']} at a time, {result['rounds']} rounds, median [lowest-highest]; "
+            f"load average {result['load']}."
+        ),
         "`benchmarks/transport.py` made this. CPU is user and system time of the client's process.",
         "",
         "| server | client | CPU us a call | x aiohttp pool (uvloop) | x aiohttp gather "
@@ -455,22 +490,26 @@ def markdown(result: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        f"Goals, 3.6 KB, plain, awaited: <= {_GOALS['pool']} x pool, <= {_GOALS['gather']} x gather. "
-        + ("wrk was there." if shutil.which("wrk") else "wrk, the floor, was not installed."),
+        (
+            f"Goals, 3.6 KB, plain, awaited: <= {_GOALS['pool']} x pool, <= {_GOALS['gather']} x "
+            f"gather. wrk, the floor, was {'there' if shutil.which('wrk') else 'not installed'}."
+        ),
         "",
         f"## {_BURST} calls to a server that takes {_LATENCY_S * 1000:.0f} ms, all at once, cold",
         "",
-        f"The ideal is {_LATENCY_S} s. Goals: <= {_GOALS['plain']} x plain, <= {_GOALS['h2']} x over "
-        "TLS with HTTP/2.",
+        (
+            f"The ideal is {_LATENCY_S} s. Goals: <= {_GOALS['plain']} x plain, "
+            f"<= {_GOALS['h2']} x over TLS with HTTP/2. Bare sockets show what server and machine allow."
+        ),
         "",
-        "| server | client | wall s | x ideal |",
-        "|---|---|---|---|",
+        "| server | client | wall s | x ideal | x bare sockets |",
+        "|---|---|---|---|---|",
     ]
     for row in result["burst"]:
         low, high = row["range"]
         lines.append(
             f"| {row['what']} | {row['client']} | {row['wall_s']} [{low}-{high}] "
-            f"| {row['to_ideal']} |"
+            f"| {row['to_ideal']} | {row['to_floor'] or '-'} |"
         )
     if result["memory"]:
         cells = ", ".join(f"{int(n):,}: {mb:.1f}" for n, mb in result["memory"].items())
@@ -499,7 +538,9 @@ def main() -> None:
     elif args.memory:
         memory(args.memory[0], int(args.memory[1]))
     elif args.slow_server:
-        asyncio.run(slow_server(args.slow_server))
+        import uvloop
+
+        uvloop.run(slow_server(args.slow_server))
     else:
         measure(args)
 
@@ -516,6 +557,7 @@ def measure(args: argparse.Namespace) -> None:
             "versions": f"Python {platform.python_version()}, {pycurl.version.split(' OpenSSL')[0]}, "
             f"aiohttp {aiohttp.__version__}",
             "calls": args.calls,
+            "load": "%.1f %.1f %.1f" % os.getloadavg() if hasattr(os, "getloadavg") else "?",
             "width": args.width,
             "rounds": args.rounds,
             "cpu": cpu_table(base, args),

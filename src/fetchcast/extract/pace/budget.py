@@ -19,7 +19,20 @@ _TICK_S: Final = 1.0  # A reset is rounded to whole seconds, either way.
 class Allowance:
     """One allowance: ``left`` calls until ``resets_at``."""
 
-    __slots__ = ("left", "length_s", "limit", "name", "resets_at", "spent_at", "spent_up", "taken", "told")
+    __slots__ = (
+        "_late_s",
+        "_lowest",
+        "_probing",
+        "_spent_at",
+        "_told",
+        "_trusted",
+        "_used_up",
+        "left",
+        "length_s",
+        "limit",
+        "name",
+        "resets_at",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -28,14 +41,13 @@ class Allowance:
         self.resets_at = float("-inf")
         self.length_s = 0.0
         """The window's length: what a policy says, or the longest time to a reset that was seen."""
-        self.spent_at = float("-inf")
-        """When the call before left."""
-        self.told = False
-        """Whether ``resets_at`` came from an answer, not from our own arithmetic."""
-        self.spent_up = False
-        """Whether a window was ever used up: only then is pacing worth it."""
-        self.taken = 0
-        """Calls sent in this window."""
+        self._spent_at = float("-inf")
+        self._told = False  # Whether `resets_at` came from an answer of this window.
+        self._trusted = False  # Whether a window really began when one was expected.
+        self._probing = False
+        self._late_s = 0.0
+        self._lowest = 0  # The least that an answer of this window said was left.
+        self._used_up = False  # Only a window that was ever used up is worth pacing.
 
     def tell(self, told: Budget, sent_at: float, now: float, on_wire: int) -> None:
         """Take in what an answer said that was sent at ``sent_at`` and came at ``now``."""
@@ -45,35 +57,53 @@ class Allowance:
             return
         self.limit = told.limit or self.limit
         self.length_s = max(self.length_s, told.window_s or reset)
-        # It was written between its sending and its arrival; the reset may be rounded up.
+        # Written before it came, and rounded up: the window ends by then. Rounded down, a second
+        # later: the first call that finds out pays for the others.
+        ends = now + reset + self._late_s
         if sent_at + max(0.0, reset - _TICK_S) > self.resets_at + _NEWER_S:
-            self.resets_at, self.told, self.taken = now + reset, True, 0
-            self.left = max(0, remaining - on_wire)
-            return
-        if not self.told and sent_at >= self.resets_at - self.length_s:
-            self.resets_at, self.told = now + reset, True
-        if self.told:
+            self._begin(ends, remaining, max(0, remaining - on_wire))
+        elif self._told:
+            self.resets_at = min(self.resets_at, ends)
+            self._lowest = min(self._lowest, remaining)
             self.left = min(self.left, remaining)
+        elif sent_at >= self.resets_at - self.length_s:
+            self._first_of_window(ends, remaining, on_wire)
+
+    def _begin(self, ends: float, remaining: int, left: int) -> None:
+        self.resets_at, self._told, self._probing = ends, True, False
+        self._lowest, self.left = remaining, left
+
+    def _first_of_window(self, ends: float, remaining: int, on_wire: int) -> None:
+        """The first answer after a window was expected to begin."""
+        if remaining == 0:
+            self._late_s = _TICK_S
+        else:
+            self._trusted = True
+        left = remaining - on_wire if self._probing else min(self.left, remaining)
+        self._begin(ends, remaining, max(0, left))
 
     def ready(self, now: float, in_flight: int) -> float:
         """When the next call may leave; no later than ``now`` if at once."""
         if now >= self.resets_at:
             self._roll(now)
         elif self.left <= 0:
-            self.spent_up = True
-            return self.resets_at
-        if self.spent_up and 0 < self.length_s <= _COARSE_S and self.limit:
-            return max(now, self.spent_at + self.length_s / (_SHARE * self.limit))
+            if in_flight or self._lowest <= 0:
+                self._used_up = True
+                return self.resets_at
+            # Every answer is in: what the last of them said was left is left indeed.
+            self.left, self._lowest = self._lowest, 0
+        if self._used_up and 0 < self.length_s <= _COARSE_S and self.limit:
+            return max(now, self._spent_at + self.length_s / (_SHARE * self.limit))
         return now
 
     def _roll(self, now: float) -> None:
-        """A new window begins; an answer will say how long it really lasts."""
+        """A new window should begin now; an answer will say whether it did."""
         self.resets_at = now + max(self.length_s, _TICK_S)
-        self.told, self.taken = False, 0
-        self.left = self.limit if self.limit is not None else max(1, self.left)
+        self._told, self._probing = False, not self._trusted
+        self.left = self.limit if self._trusted and self.limit is not None else 1
+        self._lowest = self.left
 
     def spend(self, now: float) -> None:
         """A call left."""
         self.left -= 1
-        self.taken += 1
-        self.spent_at = now
+        self._spent_at = now

@@ -7,6 +7,7 @@ narrows by asking once, half-way.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 _FIRST_WAIT_S: Final = 0.02
@@ -39,86 +40,54 @@ _MARGIN_S: Final = 0.05  # Clocks and networks differ by about this much.
 SHORTEST_S: Final = 3.0  # Shorter windows are better paced than spent.
 
 
+@dataclass(slots=True)
 class Door:
     """Whether calls pass at all, and the window of calls that is behind it."""
 
-    __slots__ = (
-        "_before",
-        "asked",
-        "counted",
-        "overrun",
-        "contradicted",
-        "doubts",
-        "on_probation",
-        "step",
-        "short",
-        "sharp",
-        "early_opening",
-        "expected",
-        "pace",
-        "calls",
-        "closed_at",
-        "doubt_s",
-        "due",
-        "early",
-        "left",
-        "opened_at",
-        "opened_serial",
-        "period_high",
-        "period_low",
-        "probe",
-        "probed_at",
-        "refused_at",
-        "refused_since",
-        "spent_s",
-        "windows",
-    )
-
-    def __init__(self) -> None:
-        self.closed_at = 0.0
-        self.due = 0.0
-        """When the next single call may ask."""
-        self.probe: int | None = None
-        """The call that asks now."""
-        self.probed_at = 0.0
-        self.refused_at = 0.0
-        """When the last refused call was sent."""
-        self.opened_at = 0.0
-        """When the first call of this opening was sent."""
-        self._before = (0.0, 0.0, 0, 0)
-        self.early_opening = False
-        """Whether the door opened before the window was expected to."""
-        self.pace: float | None = None
-        """How fast the last window was spent."""
-        self.expected: int | None = None
-        """So many calls passed in the last opening; perhaps it is a window of so many."""
-        self.doubt_s = 0.0
-        """The door may have been open for so long before."""
-        self.opened_serial = 0
-        self.refused_since = 0
-        self.calls: int | None = None
-        """Calls that pass in one window; None while no window is known."""
-        self.period_low = 0.0
-        self.period_high = 0.0
-        self.on_probation = False
-        self.overrun = 0
-        """Refused calls of this window that did not ask at a shut door."""
-        self.counted = False
-        self.left = 0
-        self.asked = 0
-        """Calls of this window that ask whether it grew."""
-        self.step = 1
-        self.short = 0
-        self.contradicted = 0
-        self.doubts: tuple[float, ...] = ()
-        """Shares of the time shut after which one call asks whether it is a window at all."""
-        self.sharp = True
-        """Whether to look for the exact moment of opening."""
-        self.windows = 0
-        """Windows seen since their size was found."""
-        self.early = 0
-        self.spent_s = 0.0
-        """How long the calls of the last window took to leave."""
+    closed_at: float = 0.0
+    due: float = 0.0
+    """When the next single call may ask."""
+    probe: int | None = None
+    """The call that asks now."""
+    probed_at: float = 0.0
+    refused_at: float = 0.0
+    """When the last refused call was sent."""
+    opened_at: float = 0.0
+    """When the first call of this opening was sent."""
+    _before: tuple[float, float, int, int] = (0.0, 0.0, 0, 0)
+    early_opening: bool = False
+    """Whether the door opened before the window was expected to."""
+    expected: int | None = None
+    """So many calls passed in the last opening; perhaps it is a window of so many."""
+    doubt_s: float = 0.0
+    """The door may have been open for so long before."""
+    opened_serial: int = 0
+    refused_since: int = 0
+    calls: int | None = None
+    """Calls that pass in one window; None while no window is known."""
+    period_low: float = 0.0
+    period_high: float = 0.0
+    on_probation: bool = False
+    overrun: int = 0
+    """Refused calls of this window that did not ask at a shut door."""
+    counted: bool = False
+    left: int = 0
+    asked: int = 0
+    """Calls of this window that ask whether it grew."""
+    step: int = 1
+    short: int = 0
+    contradicted: int = 0
+    doubts: tuple[float, ...] = ()
+    """Shares of the time shut after which one call asks whether it is a window at all."""
+    slides: bool = False
+    """Whether it opens bit by bit, as a sliding log does."""
+    sharp: bool = True
+    """Whether to look for the exact moment of opening."""
+    windows: int = 0
+    """Windows seen since their size was found."""
+    early: int = 0
+    spent_s: float = 0.0
+    """How long the calls of the last window took to leave."""
 
     @property
     def period_s(self) -> float:
@@ -179,7 +148,7 @@ class Door:
             self.due = self._round_moment(now + wait, now + _STRETCH * wait, clock_offset)
 
     def _round_moment(self, low: float, high: float, clock_offset: float) -> float:
-        """A moment between both at which windows are likely to open: P after the last, or on the clock."""
+        """When windows are likely to open: a round time after the last, or on the clock."""
         for period in _ROUND_S:
             moment = self.opened_at + period + _MARGIN_S
             if low <= moment <= high:
@@ -204,6 +173,7 @@ class Door:
         """It was no opening, only a few calls that the last window had left."""
         self.opened_at, self.doubt_s, self.opened_serial, self.refused_since = self._before
         self.probe = None
+        self.slides = self.slides or not self.sharp
         self.sharp = False
         self._aim(now, clock_offset)
 
@@ -272,7 +242,7 @@ class Door:
 
 
 def _roundest(low: float, high: float, clock_offset: float) -> float | None:
-    """The moment between ``low`` and ``high`` at which a clock on the wall shows the roundest time."""
+    """The moment between both at which a clock on the wall shows the roundest time."""
     for period in _ROUND_S:
         moment = -(-(low + clock_offset - _MARGIN_S) // period) * period - clock_offset + _MARGIN_S
         if moment <= high:

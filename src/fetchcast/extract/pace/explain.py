@@ -13,19 +13,18 @@ _LIKELY: int = 10
 class Known(NamedTuple):
     """What the controller knows, as figures; None for what is not felt."""
 
-    in_flight: int
     accepted_per_second: float | None
+    """Since the present limit was found."""
+    latency_s: float | None
     level: int | None
     level_told: bool
     rate: float | None
     rate_told: bool
     window_calls: int | None
     window_s: float | None
-    window_share: float | None
     window_slides: bool
     header_limit: int | None
     header_window_s: float | None
-    header_share: float | None
     capacity: int | None
     own_level: int | None
     own_rate: float | None
@@ -34,6 +33,16 @@ class Known(NamedTuple):
     shut_s: float | None
     behind: int
     """Accepted calls since the limit was found."""
+
+    def share_of_rate(self, rate: float) -> float | None:
+        """How much of ``rate`` calls a second was used."""
+        if self.accepted_per_second is None:
+            return None
+        return max(0.0, min(1.0, self.accepted_per_second / rate))
+
+    def share_of_level(self, level: int) -> float | None:
+        """How much of ``level`` calls at once was used, by Little's law."""
+        return self.share_of_rate(level / self.latency_s) if self.latency_s else None
 
 
 def explain(known: Known) -> Explanation:
@@ -55,10 +64,6 @@ def _sureness(behind: int) -> Sureness:
     if behind >= _SURE:
         return Sureness.SURE
     return Sureness.LIKELY if behind >= _LIKELY else Sureness.GUESS
-
-
-def _share(part: float | None, whole: float) -> float | None:
-    return None if part is None else max(0.0, min(1.0, part / whole))
 
 
 def figure(value: float) -> str:
@@ -107,7 +112,7 @@ def _own_caps(known: Known) -> Explanation | None:
             what=f"your own cap of {figure(known.own_rate)} a second",
             how="set by you",
             sure=Sureness.SURE,
-            used=_share(known.accepted_per_second, known.own_rate),
+            used=known.share_of_rate(known.own_rate),
             rate=known.own_rate,
         )
     if known.own_level is not None:
@@ -116,35 +121,35 @@ def _own_caps(known: Known) -> Explanation | None:
             what=f"your own cap of {known.own_level} at once",
             how="set by you",
             sure=Sureness.SURE,
-            used=_share(known.in_flight, known.own_level),
+            used=known.share_of_level(known.own_level),
             level=known.own_level,
         )
     return None
 
 
 def _headers(known: Known) -> Explanation | None:
-    if known.header_limit is None or known.header_window_s is None:
+    if not known.header_limit or not known.header_window_s:
         return None
     return Explanation(
         kind=Kind.HEADERS,
         what=f"{known.header_limit:,} per {span(known.header_window_s)}",
         how="told by the API's headers",
         sure=Sureness.SURE,
-        used=known.header_share,
+        used=known.share_of_rate(known.header_limit / known.header_window_s),
         window_calls=known.header_limit,
         window_s=known.header_window_s,
     )
 
 
 def _window(known: Known) -> Explanation | None:
-    if known.window_calls is None or known.window_s is None:
+    if not known.window_calls or not known.window_s:
         return None
     return Explanation(
         kind=Kind.SLIDING if known.window_slides else Kind.WINDOW,
         what=f"{known.window_calls:,} per {span(known.window_s)}",
         how="found by refusals",
         sure=_sureness(known.behind),
-        used=known.window_share,
+        used=known.share_of_rate(known.window_calls / known.window_s),
         window_calls=known.window_calls,
         window_s=known.window_s,
     )
@@ -158,7 +163,7 @@ def _rate(known: Known) -> Explanation | None:
         what=f"{figure(known.rate)} a second",
         how="found after Retry-After" if known.rate_told else "found by refusals",
         sure=_sureness(known.behind),
-        used=_share(known.accepted_per_second, known.rate),
+        used=known.share_of_rate(known.rate),
         rate=known.rate,
     )
 
@@ -171,7 +176,7 @@ def _level(known: Known) -> Explanation | None:
         what=f"{known.level} at once",
         how="told by the API's headers" if known.level_told else "found by refusals",
         sure=_sureness(known.behind),
-        used=_share(known.in_flight, known.level),
+        used=known.share_of_level(known.level),
         level=known.level,
     )
 
@@ -184,6 +189,6 @@ def _capacity(known: Known) -> Explanation | None:
         what=f"{known.capacity} at once before answers get slower",
         how="found by latency",
         sure=_sureness(known.behind),
-        used=_share(known.in_flight, known.capacity),
+        used=known.share_of_level(known.capacity),
         level=known.capacity,
     )

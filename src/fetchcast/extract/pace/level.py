@@ -19,7 +19,22 @@ _YES: Final = 2  # Once may be luck: a call left the server just before.
 class Level:
     """A cap on calls in flight, found by refusals."""
 
-    __slots__ = ("asked", "cap", "clean", "confirmed", "gap", "passes", "raised_from", "yes", "questions_failed", "since", "step", "unasked")
+    __slots__ = (
+        "asked",
+        "cap",
+        "clean",
+        "confirmed",
+        "gap",
+        "passes",
+        "questions_failed",
+        "raised_from",
+        "since",
+        "step",
+        "told",
+        "trials_lost",
+        "unasked",
+        "yes",
+    )
 
     def __init__(self, cap: int | None = None) -> None:
         self.cap = cap
@@ -34,8 +49,12 @@ class Level:
         self.unasked = 0
         """Refusals that no question explains, in this stretch of the level."""
         self.questions_failed = 0
+        self.trials_lost = 0
+        """How often a pace was tried in its place and was no better."""
         self.since = (0, 0)
         """Accepted and refused calls of the whole run when the level was found."""
+        self.told = False
+        """Whether the API's headers name it."""
         self.yes = 0
         self.raised_from: int | None = None
         self.passes = 0
@@ -50,6 +69,7 @@ class Level:
         self.cap, self.confirmed = cap, True
         self.clean, self.asked, self.step, self.unasked, self.passes = 0, 0, 1, -4, 0
         self.questions_failed = -12
+        self.trials_lost += 1
         self.gap = _GAP
 
     def confirm(self, cap: int) -> None:
@@ -114,6 +134,8 @@ class Level:
             cap = min(cap, int(0.96 * self.cap))
         self.cap = max(1, cap)
         # Only refusals in quick succession speak against the level.
-        self.unasked = self.unasked + 1 if self.clean < max(_SOON, 3 * self.cap) else min(self.unasked, 1)
+        self.unasked = (
+            self.unasked + 1 if self.clean < max(_SOON, 3 * self.cap) else min(self.unasked, 1)
+        )
         self.asked, self.step, self.clean = 0, 1, 0
         self.passes = 0

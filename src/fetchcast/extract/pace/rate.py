@@ -24,9 +24,9 @@ class Rate:
         "_anchor_at",
         "_anchor_refused",
         "_anchor_serial",
-        "calls",
         "_last_at",
         "_last_serial",
+        "calls",
         "clean",
         "climbing",
         "hint_s",
@@ -91,10 +91,8 @@ class Rate:
         if not self.waited:
             return
         in_transit = self.limit * latency
-        if self.climbing:
-            growth = min(0.2, 0.4 / max(1.0, in_transit))
-        else:
-            growth = self._creep(in_transit)
+        climb = min(0.2, 0.4 / max(1.0, in_transit))
+        growth = climb if self.climbing else self._creep(in_transit)
         self.limit *= 1 + growth
 
     def _creep(self, in_transit: float) -> float:

@@ -16,7 +16,15 @@ _EVEN: Final = 1.03
 class Trial:
     """The pace is tried in place of the level ``cap`` that let ``goodput`` calls a second pass."""
 
-    __slots__ = ("_accepted_from", "_began_at", "_gain", "_goodput", "_refused_from", "_target", "cap")
+    __slots__ = (
+        "_accepted_from",
+        "_began_at",
+        "_gain",
+        "_goodput",
+        "_refused_from",
+        "_target",
+        "cap",
+    )
 
     def __init__(
         self, cap: int, goodput: float, accepted: int, refused: int, now: float, *, unasked: bool
@@ -34,6 +42,6 @@ class Trial:
         return accepted - self._accepted_from >= self._target
 
     def won(self, accepted: int, refused: int, now: float) -> bool:
-        """Whether the pace lets more pass than the level did; a refused call counts against it twice."""
+        """Whether the pace lets more pass than the level did; a refused call costs it two."""
         passed = accepted - self._accepted_from - 2 * (refused - self._refused_from)
         return passed > self._gain * self._goodput * (now - self._began_at)

@@ -7,15 +7,17 @@ round, where a round is about one window of answers.
 
 from __future__ import annotations
 
+from math import inf, sqrt
 from typing import Final
 
 FIRST: Final = 8.0  # k = 1 costs 7 refusals, and 366 calls need 4 round trips.
 GROWTH: Final = 2.0  # Calls added per answer: the window triples in a round trip.
+_CAREFULLY: Final = 0.25
 
 _SLOWER: Final = 1.6  # Latency may not double.
 _AIM: Final = 1.25
 _GAIN: Final = 1.25  # In the slow start, a slower round must bring a quarter more answers a second.
-_CREEP: Final = 1.001  # The base forgets a lucky round.
+_CREEP: Final = 1.002  # The base forgets a lucky round.
 _CAUSE: Final = 0.85  # A cut that does not make answers faster than this was not the cause.
 _SHORTEST_ROUND: Final = 12
 
@@ -23,18 +25,21 @@ _SHORTEST_ROUND: Final = 12
 class Window:
     """Calls in flight that the latency allows; `end_round` is asked once per ``size`` answers."""
 
-    __slots__ = ("after", 
+    __slots__ = (
         "_before_cut",
         "_cut_from",
         "_goodput",
         "_since",
+        "after",
         "base",
+        "careful_from",
         "count",
         "full",
         "grown",
         "limit",
         "size",
         "slow",
+        "squares",
         "total",
     )
 
@@ -45,10 +50,13 @@ class Window:
         self.full = False
         """Whether the window was what held calls back since the last round."""
         self.grown = False
+        self.careful_from = inf
+        """What an earlier run found: from there on the window grows slowly."""
         self.after = 0
         """Only calls sent after this one are counted: those before it met a longer line."""
         self.count = 0
         self.total = 0.0
+        self.squares = 0.0
         self.size = 8
         self.base: float | None = None
         """Mean latency of a round when the API was not pressed, seconds."""
@@ -61,21 +69,29 @@ class Window:
         """Start slowly again, from ``first`` calls at once; the base latency stays."""
         self.limit, self.slow = first, True
         self._since, self._goodput = None, 0.0
-        self.count, self.total = 0, 0.0
+        self.count, self.total, self.squares = 0, 0.0, 0.0
 
     def grow(self, most: int) -> None:
         """One more answer in the slow start."""
-        self.limit += GROWTH
+        if self.careful_from == inf:
+            self.limit += GROWTH
+        else:
+            self.limit += GROWTH / 2 if self.limit < self.careful_from else _CAREFULLY
         if self.limit >= most:
             self.limit, self.slow = float(most), False
 
     def end_round(self, now: float) -> bool:
-        """Judge the answers since the last round and set the window; whether it was made smaller."""
+        """Judge the answers since the last round; returns whether the window was made smaller."""
         before = self.limit
         mean = self.total / self.count
         goodput = self.count / max(now - self._since, 1e-6) if self._since is not None else 0.0
-        base = self.base = mean if self.base is None else min(mean, self.base * _CREEP)
-        if mean > _SLOWER * base and not (self.slow and goodput > _GAIN * self._goodput):
+        variance = max(0.0, self.squares / self.count - mean * mean)
+        noise = sqrt(variance / self.count)
+        least = mean + noise
+        base = self.base = least if self.base is None else min(least, self.base * _CREEP)
+        if mean - 2 * noise > _SLOWER * base and not (
+            self.slow and goodput > _GAIN * self._goodput
+        ):
             self._cut(mean, base, goodput)
         else:
             self._cut_from = None
@@ -83,8 +99,10 @@ class Window:
                 self.limit += max(1.0, 0.1 * self.limit)
         self._goodput, self._since = goodput, now
         self.full = False
-        self.count, self.total = 0, 0.0
-        self.size = max(8, int(self.limit / 4)) if self.slow else max(_SHORTEST_ROUND, int(self.limit))
+        self.count, self.total, self.squares = 0, 0.0, 0.0
+        self.size = (
+            max(8, int(self.limit / 4)) if self.slow else max(_SHORTEST_ROUND, int(self.limit))
+        )
         return self.limit < before
 
     def _cut(self, mean: float, base: float, goodput: float) -> None:

@@ -134,7 +134,7 @@ HINTS: Final = (
 
 
 class FixedWindow(_Silent):
-    """``calls`` in every ``period_s``; windows begin on the clock, or with the first call in them."""
+    """``calls`` in every ``period_s``; windows begin on the clock, or with their first call."""
 
     def __init__(
         self,
@@ -182,10 +182,17 @@ class FixedWindow(_Silent):
         """What is left, in the dialect of this gate."""
         if self.hints in ("none", "retry-after"):
             return NO_HEADERS
-        return told(self.hints, self.calls, self.calls - self._used, self._left_s(now), now + self._wall0, self.period_s)
+        return told(
+            self.hints,
+            self.calls,
+            self.calls - self._used,
+            self._left_s(now),
+            now + self._wall0,
+            self.period_s,
+        )
 
 
-def told(
+def told(  # noqa: PLR0917  each of them is a header's figure
     dialect: str, limit: int, left: int, reset_s: float, wall: float, period_s: float
 ) -> Mapping[str, str]:
     """Limit, remaining and reset in one of the dialects of `HINTS`."""

@@ -1,8 +1,8 @@
 """Servers drawn at random, kind by kind, with the time that nobody could beat.
 
-A kind is a letter: A concurrency, B token bucket, C the same with Retry-After, D fixed window, E the
-same with headers, F sliding log that counts refused calls, G capacity, H nginx ``limit_req``, I two
-limits together, J limits that change and outages, K none.
+A kind is a letter: A concurrency, B token bucket, C the same with Retry-After, D fixed window, E
+the same with headers, F sliding log that counts refused calls, G capacity, H nginx ``limit_req``,
+I two limits together, J limits that change and outages, K none.
 
 Two ranges are defined: schemes are tuned on `TRAIN` and judged on `TEST`, which differ in range and
 in seeds.
@@ -31,6 +31,7 @@ from fetchcast.testing.simulation.world import Network, Outage, Server
 KINDS: Final = "ABCDEFGHIJK"
 CONNECTIONS: Final = 256
 _LONGEST_S: Final = 4 * 3600.0
+_FEWEST: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,14 +147,16 @@ class _Draw:
         workers: int | None = None,
         queue: int | None = None,
     ) -> Scenario:
-        """Fewer calls where the limit would take hours; the ideal is the larger of limit and pool."""
-        while self._calls > 60 and ideal(self._calls) > _LONGEST_S:
+        """Fewer calls where it would take hours; the ideal is the larger of limit and pool."""
+        while self._calls > _FEWEST and ideal(self._calls) > _LONGEST_S:
             self._calls //= 2
         network, failing, calls = self._network, self._failing, self._calls
         plain = _pool(network, min(pool, workers or pool, CONNECTIONS), calls, self._seed)
 
         def server() -> Server:
-            return Server(network=network, gates=gates(), workers=workers, queue=queue, failing=failing)
+            return Server(
+                network=network, gates=gates(), workers=workers, queue=queue, failing=failing
+            )
 
         return Scenario(
             kind=self._kind,
@@ -190,10 +193,14 @@ class _Draw:
         rand = self._random
         if rand.random() < 0.5:  # noqa: PLR2004
             low, high = self._ranges.period_s
-            return rand.choice([p for p in (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0) if low <= p <= high])
+            return rand.choice(
+                [p for p in (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0) if low <= p <= high]
+            )
         return self._log(self._ranges.period_s)
 
-    def _window(self, *, hints: bool) -> tuple[int, Callable[[int], float], Callable[[], list[Gate]], str]:
+    def _window(
+        self, *, hints: bool
+    ) -> tuple[int, Callable[[int], float], Callable[[], list[Gate]], str]:
         rand = self._random
         period, size = self._period(), round(self._log(self._ranges.window_calls))
         self._calls = min(self._calls, 40 * size)
@@ -209,7 +216,8 @@ class _Draw:
             windows = ceil(calls / size) - 1
             return self._latency + (windows * period - phase if windows else 0.0)
 
-        about = f"{size} per {period:.4g} s {'on the clock' if aligned else 'from the first'}, {dialect}"
+        begins = "on the clock" if aligned else "from the first"
+        about = f"{size} per {period:.4g} s {begins}, {dialect}"
         return size, ideal, gates, about
 
     def _D(self) -> Scenario:  # noqa: N802
@@ -234,7 +242,9 @@ class _Draw:
     def _G(self) -> Scenario:  # noqa: N802
         workers = round(self._log(self._ranges.workers))
         queue = 4 * workers + 4 if self._random.random() < 0.3 else None  # noqa: PLR2004
-        return self._make(f"capacity {workers}, line {queue}", _free, list, workers=workers, queue=queue)
+        return self._make(
+            f"capacity {workers}, line {queue}", _free, list, workers=workers, queue=queue
+        )
 
     def _H(self) -> Scenario:  # noqa: N802
         rate = self._log(self._ranges.rate)
@@ -245,7 +255,7 @@ class _Draw:
             lambda: [LeakyBucket(rate, burst, nodelay=nodelay)],
         )
 
-    def _I(self) -> Scenario:  # noqa: E743, N802
+    def _I(self) -> Scenario:  # noqa: N802
         rand = self._random
         most = round(self._log(self._ranges.level))
         rate, burst = self._bucket()
@@ -277,7 +287,9 @@ class _Draw:
         self._calls = calls
 
         def server() -> Server:
-            gate: Concurrency | TokenBucket = Concurrency(most) if by_level else TokenBucket(rate, burst)
+            gate: Concurrency | TokenBucket = (
+                Concurrency(most) if by_level else TokenBucket(rate, burst)
+            )
             made = Server(network=self._network, gates=[gate], failing=self._failing)
             if factor != 1.0:
                 made.changes.append((at, lambda: _scale(gate, factor)))

@@ -20,15 +20,22 @@ _DECIDE_S: Final = 0.001  # A server refuses within a millisecond.
 class Client(Protocol):
     """What decides when calls leave: `fetchcast.extract.pace.Pace`, or a scheme to compare."""
 
-    def next(self, now: float) -> float | None: ...
-    def sent(self, call: int, now: float) -> None: ...
-    def accepted(
-        self, call: int, now: float, headers: Mapping[str, str], wall: float
-    ) -> None: ...
+    def next(self, now: float) -> float | None:
+        """When a call may leave."""
+
+    def sent(self, call: int, now: float) -> None:
+        """A call left."""
+
+    def accepted(self, call: int, now: float, headers: Mapping[str, str], wall: float) -> None:
+        """An answer that is no refusal."""
+
     def refused(
         self, call: int, now: float, *, status: int | None, headers: Mapping[str, str], wall: float
-    ) -> None: ...
-    def failed(self, call: int, now: float) -> None: ...
+    ) -> None:
+        """The server said "not now"."""
+
+    def failed(self, call: int, now: float) -> None:
+        """No answer, or a broken one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +85,7 @@ class Server:
     _line: list[float] = field(default_factory=list)
 
     def serve(self, now: float, service_s: float) -> tuple[float, Mapping[str, str] | None]:
-        """When a call that arrives ``now`` is answered; headers if it is refused (None: it is not)."""
+        """When a call that arrives ``now`` is answered; headers if it is refused, or None."""
         while self.changes and self.changes[0][0] <= now:
             self.changes.pop(0)[1]()
         for gate in self.gates:
@@ -157,26 +164,22 @@ def run(
     until: float = 1e9,
 ) -> Books:
     """Make ``calls`` calls, each until it is accepted, or until virtual time ``until``."""
-    return _World(server, client, calls, seed, wall0, connections, timeout_s).run(until)
+    world = _World(server, client, calls, seed=seed, connections=connections)
+    world.wall0, world.timeout_s = wall0, timeout_s
+    return world.run(until)
 
 
 class _World:
     """The events of one run."""
 
     def __init__(
-        self,
-        server: Server,
-        client: Client,
-        calls: int,
-        seed: int,
-        wall0: float,
-        connections: int,
-        timeout_s: float,
+        self, server: Server, client: Client, calls: int, *, seed: int, connections: int
     ) -> None:
         self._server, self._client = server, client
         self._waiting = calls
         self._random = Random(seed)  # noqa: S311  a model of jitter
-        self._wall0, self._timeout_s = wall0, timeout_s
+        self.wall0 = 0.0
+        self.timeout_s = 30.0
         self._free = list(range(connections))
         self._events: list[tuple[float, int, int, int, Mapping[str, str]]] = []
         self._order = 0
@@ -214,7 +217,9 @@ class _World:
             self._sent_at[call] = now
             way = network.one_way_s + rand.expovariate(1.0) * network.jitter_s
             self._push(now + way, _ARRIVES, call, NO_HEADERS)
-            self.books.most_in_flight = max(self.books.most_in_flight, self._connections - len(free))
+            self.books.most_in_flight = max(
+                self.books.most_in_flight, self._connections - len(free)
+            )
         return None
 
     def _push(self, at: float, kind: int, call: int, headers: Mapping[str, str]) -> None:
@@ -231,13 +236,13 @@ class _World:
             books.accepted += 1
             books.latency_sum_s += now - self._sent_at[call]
             books.accepted_at.append(now)
-            client.accepted(call, now, headers, now + self._wall0)
+            client.accepted(call, now, headers, now + self.wall0)
             return
         self._waiting += 1
         if kind == _REFUSED:
             books.refused += 1
             books.refused_at.append(now)
-            client.refused(call, now, status=503, headers=headers, wall=now + self._wall0)
+            client.refused(call, now, status=503, headers=headers, wall=now + self.wall0)
         else:
             books.failed += 1
             client.failed(call, now)
@@ -249,7 +254,7 @@ class _World:
         for outage in server.outages:
             if outage.begin <= now < outage.end:
                 if outage.silent:
-                    self._push(self._sent_at[call] + self._timeout_s, _FAILED, call, NO_HEADERS)
+                    self._push(self._sent_at[call] + self.timeout_s, _FAILED, call, NO_HEADERS)
                 else:
                     self._push(now + _DECIDE_S + back, _REFUSED, call, NO_HEADERS)
                 return
@@ -259,7 +264,7 @@ class _World:
             self._push(answered + back, _REFUSED, call, refusal)
         elif server.failing and rand.random() < server.failing:
             self._push(answered + back, _FAILED, call, NO_HEADERS)
-        elif answered + back - self._sent_at[call] > self._timeout_s:
-            self._push(self._sent_at[call] + self._timeout_s, _FAILED, call, NO_HEADERS)
+        elif answered + back - self._sent_at[call] > self.timeout_s:
+            self._push(self._sent_at[call] + self.timeout_s, _FAILED, call, NO_HEADERS)
         else:
             self._push(answered + back, _ACCEPTED, call, server.headers(answered))

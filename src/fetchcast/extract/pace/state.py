@@ -1,0 +1,200 @@
+"""Everything the controller remembers between two events."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+from fetchcast.extract.pace.budget import Allowance
+from fetchcast.extract.pace.caps import Caps
+from fetchcast.extract.pace.door import Door
+from fetchcast.extract.pace.learnt import Learnt
+from fetchcast.extract.pace.level import Level
+from fetchcast.extract.pace.options import PaceOptions
+from fetchcast.extract.pace.rate import Rate
+from fetchcast.extract.pace.trial import Trial
+from fetchcast.extract.pace.window import FIRST, Window
+
+OPEN: Final = 0
+"""Calls leave as the bounds allow."""
+DRAIN: Final = 1
+"""Refused for the first time: wait until fewer are in flight."""
+VERIFY: Final = 2
+"""Send in growing lots: is it concurrency?"""
+CLOSED: Final = 3
+"""Nothing passes; one call at a time asks."""
+BURST: Final = 4
+"""Open again after a long time; careful where it shut last."""
+
+
+class Group:
+    """Calls that left at one moment, with no event between them."""
+
+    __slots__ = ("asked", "before", "latest", "refused", "sent", "sent_at", "serial")
+
+    def __init__(self, before: int, sent_at: float, serial: int) -> None:
+        self.before, self.sent_at, self.serial = before, sent_at, serial
+        self.sent = self.refused = 0
+        self.latest = serial
+        self.asked = False
+
+    @property
+    def level(self) -> int:
+        """At most so many calls fit at once, if one of this group did not."""
+        return max(1, self.before + self.sent - self.refused)
+
+
+class State:
+    """The parts of the controller and what is known of the calls in flight.
+
+    `Reactions` changes it when something was refused, `Pace` is what the engine talks to.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_accepted_at",
+        "_allowances",
+        "_began_at",
+        "_cap_before",
+        "_caps",
+        "_denied_row",
+        "_door",
+        "_failed_row",
+        "_felt",
+        "_found",
+        "_group",
+        "_groups",
+        "_hold",
+        "_in_flight",
+        "_last_sent_at",
+        "_level",
+        "_looked",
+        "_lot",
+        "_lot_at",
+        "_lot_left",
+        "_max",
+        "_offset",
+        "_phase",
+        "_plain",
+        "_rate",
+        "_reacted",
+        "_refused_total",
+        "_room",
+        "_row",
+        "_sent_at",
+        "_serial",
+        "_serials",
+        "_steady",
+        "_stopped",
+        "_test_at",
+        "_trial",
+        "_trip",
+        "_trip_mean",
+        "_verified",
+        "_verify_cap",
+        "_verify_tries",
+        "_waited_refused",
+        "_waited_serial",
+        "_waited_until",
+        "_window",
+        "_window_told",
+    )
+
+    def __init__(
+        self,
+        options: PaceOptions,
+        *,
+        memory: Learnt | None = None,
+        max_connections: int = 256,
+        wall: float | None = None,
+    ) -> None:
+        self._caps = Caps(options, memory, wall)
+        self._max = min(max_connections, options.max_concurrency or max_connections)
+        self._window, self._level, self._rate, self._door = Window(), Level(), Rate(), Door()
+        self._allowances: dict[str, Allowance] = {}
+        self._phase = OPEN
+        self._hold = -inf
+        self._in_flight = 0
+        self._serial = 0
+        self._reacted = 0
+        self._group: Group | None = None
+        self._groups: list[Group | None] = [None] * 64
+        self._sent_at: list[float] = [0.0] * 64
+        self._serials: list[int] = [0] * 64
+        self._trip = inf
+        self._trip_mean = 0.0
+        self._row = 0
+        self._failed_row = 0
+        self._accepted = 0
+        self._accepted_at: float | None = None
+        self._began_at: float | None = None
+        self._refused_total = 0
+        self._offset: float | None = None
+        self._lot = self._lot_left = 0
+        self._lot_at = 0.0
+        self._test_at: float | None = None
+        self._trial: Trial | None = None
+        self._cap_before: int | None = None
+        self._waited_serial = self._waited_refused = 0
+        self._waited_until = 0.0
+        self._window_told = False
+        self._stopped: str | None = None
+        self._denied_row = 0
+        self._looked = (0.0, 0, 0)
+        self._felt = (False, False, False, False)
+        self._found = (0.0, 0)
+        """When the present limit was found, and how many calls had been accepted then."""
+        self._last_sent_at = -inf
+        self._verify_cap = self._verify_tries = self._verified = 0
+        self._settle()
+        self._recall(memory, wall)
+
+    def _recall(self, memory: Learnt | None, wall: float | None) -> None:
+        if memory is None:
+            return
+        if wall is not None:
+            memory = memory.aged(wall)
+        if memory.level is not None:
+            self._window.limit = max(min(FIRST, memory.level), memory.level / 2)
+            self._window.careful_from = memory.level
+        elif memory.window_calls is not None and memory.window_s is not None:
+            # The candidate that is tried first: one call goes ahead where the window should end.
+            self._phase, self._door.expected = BURST, memory.window_calls
+            self._door.period_low = self._door.period_high = memory.window_s
+        elif memory.rate is not None:
+            self._rate.begin(0.8 * memory.rate, 0.0, climbing=False)
+            self._rate.top = memory.rate
+        self._settle()
+
+    def _note_found(self, now: float) -> None:
+        """Remember since when the present kind of limit is felt, for the explanation."""
+        felt = (
+            self._level.confirmed,
+            self._rate.limit is not None,
+            self._door.calls is not None,
+            bool(self._allowances),
+        )
+        if felt != self._felt:
+            self._felt, self._found = felt, (now, self._accepted)
+
+    def _settle(self) -> None:
+        """Work out anew what `next` may answer without thinking."""
+        phase, level = self._phase, self._level
+        room = self._max
+        if phase in (OPEN, BURST):
+            room = min(room, int(self._window.limit))
+            if level.cap is not None:
+                room = min(room, level.cap + level.asked)
+        self._room = max(1, room) if phase != CLOSED else self._max
+        self._plain = (
+            phase == OPEN
+            and self._began_at is not None
+            and self._rate.limit is None
+            and self._door.calls is None
+            and not self._allowances
+            and not level.asked
+            and not self._caps.any
+            and self._hold == -inf
+            and self._stopped is None
+        )
+        self._steady = self._plain and not self._window.slow

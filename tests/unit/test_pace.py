@@ -1,0 +1,287 @@
+"""The controller against simulated servers: what it finds, at what price, and how it says so."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from fetchcast.extract.pace import Kind, Learnt, Pace, PaceOptions, Quota, Sureness
+from fetchcast.testing.simulation.gates import (
+    Concurrency,
+    FixedWindow,
+    Gate,
+    LeakyBucket,
+    SlidingLog,
+    TokenBucket,
+)
+from fetchcast.testing.simulation.world import Books, Network, Outage, Server, run
+
+
+def _network() -> Network:
+    return Network(one_way_s=0.009, jitter_s=0.001, service_s=0.08, spread=0.2)
+
+
+def _run(
+    *gates: Gate, calls: int, pace: Pace | None = None, workers: int | None = None
+) -> tuple[Books, Pace]:
+    pace = pace or Pace(PaceOptions())
+    server = Server(network=_network(), gates=gates, workers=workers)
+    return run(server, pace, calls=calls, seed=3, until=10_000), pace
+
+
+def _took(books: Books) -> float:
+    assert books.finished_at is not None, f"only {books.accepted} of {books.calls} were accepted"
+    return books.finished_at
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 8, 10])
+def test_few_at_once_are_found_and_kept(most: int) -> None:
+    """365 calls: nine tenths of what the API allows at the very least, few refused."""
+    books, pace = _run(Concurrency(most), calls=365)
+
+    assert _took(books) <= 1.12 * 365 / most * 0.1035
+    assert books.refused_share <= 0.045
+    explanation = pace.explanation(_took(books))
+    assert explanation.kind is Kind.CONCURRENCY
+    assert explanation.level == pytest.approx(most, abs=1)
+    assert explanation.sure is Sureness.SURE
+    assert explanation.text.startswith(f"{explanation.level} at once (found by refusals, sure), ")
+
+
+def test_a_level_once_found_costs_next_to_nothing() -> None:
+    """After the first contact, under one call in a hundred is refused."""
+    books, _ = _run(Concurrency(10), calls=10_000)
+
+    assert books.refused_share <= 0.007
+    assert _took(books) <= 1.06 * 10_000 / 10 * 0.1035
+
+
+def test_a_bucket_is_told_from_a_level() -> None:
+    """50 a second and 50 saved: the rate is named, and used."""
+    books, pace = _run(TokenBucket(50, 50), calls=3000)
+
+    assert _took(books) <= 1.05 * (3000 - 50) / 50
+    assert books.refused_share <= 0.04
+    explanation = pace.explanation(_took(books))
+    assert explanation.kind is Kind.RATE
+    assert explanation.rate == pytest.approx(50, rel=0.06)
+    assert " a second (found by refusals, sure)" in explanation.text
+
+
+def test_retry_after_is_obeyed_and_rarely_earned() -> None:
+    """A bucket that asks for whole seconds."""
+    books, pace = _run(TokenBucket(50, 50, retry_after=True), calls=3000)
+
+    assert _took(books) <= 1.08 * (3000 - 50) / 50
+    assert books.refused_share <= 0.03
+    assert pace.explanation(_took(books)).kind is Kind.RATE
+
+
+def test_a_window_without_a_hint_is_learnt() -> None:
+    """100 in ten seconds: the period and the number are found."""
+    books, pace = _run(FixedWindow(100, 10.0), calls=700)
+
+    assert _took(books) <= 1.08 * 60
+    explanation = pace.explanation(_took(books))
+    assert explanation.kind is Kind.WINDOW
+    assert (explanation.window_calls, explanation.window_s) == (100, pytest.approx(10, rel=0.05))
+    late = [at for at in books.refused_at if at > 30]
+    assert len(late) <= 2 * 3 + 1, "more than two refusals a window once it is learnt"
+
+
+@pytest.mark.parametrize("hints", ["ratelimit", "x-delta", "x-epoch", "x-epoch-ms", "structured"])
+def test_headers_are_taken_at_their_word(hints: str) -> None:
+    """Nothing is refused after the first answer that tells."""
+    books, pace = _run(FixedWindow(200, 20.0, hints=hints), calls=1000)
+
+    assert books.refused == 0
+    assert _took(books) <= 1.06 * 80
+    assert pace.explanation(_took(books)).kind is Kind.HEADERS
+
+
+def test_a_sliding_log_that_counts_refusals_never_locks_us_out() -> None:
+    """300 in any 30 s, as Digitraffic's gate counts."""
+    books, _ = _run(SlidingLog(300, 30.0), calls=1500)
+
+    assert _took(books) <= 120 / 0.72
+    assert books.refused_share <= 0.12
+
+
+def test_capacity_shows_in_the_latency() -> None:
+    """Ten workers: no refusal ever tells, and answers stay quick."""
+    books, pace = _run(calls=3000, workers=10)
+
+    assert _took(books) <= 1.05 * 3000 / 10 * 0.0816
+    assert books.latency_sum_s / books.accepted <= 2 * 0.1035
+    assert pace.explanation(_took(books)).kind is Kind.CAPACITY
+
+
+def test_nginx_with_a_burst_without_delay() -> None:
+    """``limit_req burst=20 nodelay`` at 50 a second."""
+    books, _ = _run(LeakyBucket(50, 20, nodelay=True), calls=3000)
+
+    assert _took(books) <= 1.05 * 60
+    assert books.refused_share <= 0.03
+
+
+def test_two_limits_together() -> None:
+    """Twenty at once and 100 a second: the smaller one is used."""
+    books, _ = _run(Concurrency(20), TokenBucket(100, 50), calls=4000)
+
+    assert _took(books) <= 40 / 0.92
+
+
+def test_no_limit_is_not_slowed_down() -> None:
+    """366 calls at a tenth of a second in the time of six of them."""
+    books, pace = _run(calls=366)
+
+    assert _took(books) <= 0.65
+    assert books.refused == 0
+    assert pace.explanation(_took(books)).text == "no limit felt"
+
+
+def test_a_limit_that_is_halved_or_tripled_is_followed() -> None:
+    """Halved at once; tripled within ten seconds or 250 calls."""
+    for factor, least in ((0.5, 0.9), (3.0, 0.8)):
+        gate = Concurrency(20)
+        server = Server(network=_network(), gates=[gate])
+        server.changes.append(
+            (20.0, lambda gate=gate, f=factor: setattr(gate, "most", int(20 * f)))
+        )
+        books = run(server, Pace(PaceOptions()), calls=40_000, seed=5, until=52)
+        after = [at for at in books.accepted_at if 30 <= at < 50]
+        assert len(after) >= least * 20 * (20 * factor / 0.1035)
+
+
+def test_an_outage_is_waited_out() -> None:
+    """Twenty seconds of 503: back within seven seconds, at the old level."""
+    server = Server(network=_network(), gates=[Concurrency(10)], outages=[Outage(begin=10, end=30)])
+    books = run(server, Pace(PaceOptions()), calls=4000, seed=5, until=200)
+
+    assert min(at for at in books.accepted_at if at > 30.2) <= 37
+    assert sum(10.2 < at < 30 for at in books.refused_at) <= 35
+    assert _took(books) <= 1.05 * (4000 / 10 * 0.1035 + 20 + 7)
+
+
+def test_the_next_run_starts_where_this_one_ended() -> None:
+    """At most half of the refusals, no longer time; the memory survives as JSON."""
+    cold, pace = _run(Concurrency(50), calls=1000)
+    kept = msgspec.json.encode(pace.learnt(1_790_000_000.0))
+    memory = msgspec.json.decode(kept, type=Learnt)
+    assert json.loads(kept)["level"] == pytest.approx(50, rel=0.1)
+
+    again = Pace(PaceOptions(), memory=memory, wall=1_790_000_600.0)
+    warm, _ = _run(Concurrency(50), calls=1000, pace=again)
+
+    assert warm.refused <= cold.refused / 2
+    assert _took(warm) <= _took(cold) * 1.02
+
+
+@pytest.mark.parametrize("now", [50, 300])
+def test_a_stale_memory_costs_no_more_than_a_first_contact(now: int) -> None:
+    """The limit was halved or tripled in the meantime."""
+    memory = Learnt(at=1_790_000_000.0, level=100)
+    warm, _ = _run(
+        Concurrency(now),
+        calls=3000,
+        pace=Pace(PaceOptions(), memory=memory, wall=1_790_000_000.0),
+    )
+    cold, _ = _run(Concurrency(now), calls=3000)
+
+    assert _took(warm) <= 1.1 * _took(cold)
+    assert warm.refused <= cold.refused + 30
+
+
+def test_memory_ages() -> None:
+    """Half after a day, forgotten after thirty; the count of the quota is a fact."""
+    memory = Learnt(at=0.0, level=100, rate=50.0, quota_begin=0.0, quota_used=7)
+
+    assert memory.aged(3600).level == 100
+    assert (memory.aged(2 * 86400).level, memory.aged(2 * 86400).rate) == (50, 25.0)
+    assert memory.aged(31 * 86400) == Learnt(at=0.0, quota_begin=0.0, quota_used=7)
+
+
+def test_your_own_caps_always_win() -> None:
+    """Never more at once, never more a second, and the explanation says whose cap it is."""
+    pace = Pace(PaceOptions(max_concurrency=4))
+    books, _ = _run(calls=300, pace=pace)
+    assert books.most_in_flight == 4
+    assert pace.explanation(_took(books)).text.startswith("your own cap of 4 at once (set by you)")
+
+    pace = Pace(PaceOptions(max_rate=50.0))
+    books, _ = _run(calls=300, pace=pace)
+    assert _took(books) >= 299 / 50
+    assert pace.explanation(_took(books)).what == "your own cap of 50 a second"
+
+
+def test_a_quota_ends_the_run_and_the_next_one_goes_on() -> None:
+    """A hundred a day: counted over runs, until the day is over."""
+    options = PaceOptions(quota=Quota(requests=100, per="day", resets="00:00 UTC"))
+    morning = 1_790_035_200.0  # 2026-09-22 00:00 UTC
+    first = Pace(options, wall=morning + 3600)
+    books, _ = _run(calls=250, pace=first)
+    assert books.accepted == 100
+    assert first.stopped() == (
+        "your quota of 100 calls is used up until 2026-09-23 00:00 UTC; run again then to go on"
+    )
+    memory = first.learnt(morning + 7200)
+
+    same_day = Pace(options, memory=memory, wall=morning + 8000)
+    assert _run(calls=10, pace=same_day)[0].accepted == 0
+    next_day = Pace(options, memory=memory, wall=morning + 86400 + 60)
+    assert _run(calls=150, pace=next_day)[0].accepted == 100
+
+
+def test_an_api_that_asks_for_hours_ends_the_run() -> None:
+    """Nobody wants to wait six hours in a terminal."""
+    pace = Pace(PaceOptions())
+    assert pace.next(0.0) == 0.0
+    pace.sent(0, 0.0)
+    pace.refused(0, 0.1, status=429, headers={"retry-after": "21600"}, wall=1.79e9)
+
+    assert pace.next(0.2) is None
+    assert "takes nothing more for 6 h" in (pace.stopped() or "")
+
+
+def test_being_forbidden_over_and_over_ends_the_run() -> None:
+    """Going on would only get the credential banned."""
+    pace = Pace(PaceOptions())
+    for call in range(20):
+        assert pace.stopped() is None
+        pace.sent(call, float(call))
+        pace.denied(call, float(call), status=403)
+
+    assert pace.stopped() == "the last 20 answers were all HTTP 403"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_concurrency": 0},
+        {"max_rate": 0.0},
+        {"max_rate": float("inf")},
+    ],
+)
+def test_caps_that_let_nothing_pass_are_refused(wrong: dict[str, float]) -> None:
+    """With the value and what was expected."""
+    with pytest.raises(ValueError, match="expected"):
+        PaceOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"requests": 0, "per": "day"},
+        {"requests": 5, "per": "fortnight"},
+        {"requests": 5, "per": -1.0},
+        {"requests": 5, "per": "hour", "resets": "00:00 UTC"},
+        {"requests": 5, "per": "day", "resets": "25:00 UTC"},
+        {"requests": 5, "per": "day", "resets": "00:00 Mars/Base"},
+    ],
+)
+def test_quotas_that_cannot_be_counted_are_refused(wrong: dict[str, object]) -> None:
+    """With the value and what was expected."""
+    with pytest.raises(ValueError, match="quota"):
+        Quota(**wrong)
