@@ -11,18 +11,19 @@ from __future__ import annotations
 import select
 import selectors
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-READ, WRITE = 1, 2  # The same bits as libcurl's CURL_POLL_* and CURL_CSELECT_*.
+READ, WRITE, NOTHING = 1, 2, 4  # As in libcurl's CURL_POLL_* and CURL_CSELECT_*.
 
 
 class Watch(Protocol):
     """The sockets that are waited for."""
 
-    def change(self, fd: int, events: int) -> None:
-        """From now on wait for ``events`` (`READ` | `WRITE`) of ``fd``; 0 for none."""
+    def change(self, wanted: Mapping[int, int]) -> None:
+        """From now on wait for these events of these sockets: `READ` | `WRITE`, or `NOTHING`."""
 
-    def wait(self, seconds: float) -> list[tuple[int, int]]:
+    def wait(self, seconds: float) -> Sequence[tuple[int, int]]:
         """``(fd, events)`` of the sockets that are ready, after at most ``seconds``."""
 
     def close(self) -> None:
@@ -41,8 +42,6 @@ if sys.platform == "linux":
         select.EPOLLOUT,
         select.EPOLLIN | select.EPOLLOUT,
     )
-    # A socket that broke is handed over as readable and writable: libcurl finds out what it is.
-    _BROKEN = select.EPOLLERR | select.EPOLLHUP
 
     class EpollWatch:
         """For Linux."""
@@ -52,31 +51,30 @@ if sys.platform == "linux":
             self._known: set[int] = set()
             self._asleep: set[int] = set()
 
-        def change(self, fd: int, events: int) -> None:
+        def change(self, wanted: Mapping[int, int]) -> None:
             """See `Watch.change`. A socket that is watched no more goes to sleep where it is."""
-            if not events:
-                self._asleep.add(fd)
-                return
-            self._asleep.discard(fd)
-            if fd in self._known:
-                try:
-                    self._epoll.modify(fd, _TO_EPOLL[events])
-                except FileNotFoundError:  # Closed meanwhile; another socket has its number.
-                    self._epoll.register(fd, _TO_EPOLL[events])
-                return
-            self._known.add(fd)
-            self._epoll.register(fd, _TO_EPOLL[events])
+            for fd, events in wanted.items():
+                if events == NOTHING:
+                    self._asleep.add(fd)
+                    continue
+                self._asleep.discard(fd)
+                if fd in self._known:
+                    try:
+                        self._epoll.modify(fd, _TO_EPOLL[events])
+                        continue
+                    except FileNotFoundError:
+                        pass  # Closed meanwhile, and another socket has its number.
+                self._known.add(fd)
+                self._epoll.register(fd, _TO_EPOLL[events])
 
-        def wait(self, seconds: float) -> list[tuple[int, int]]:
+        def wait(self, seconds: float) -> Sequence[tuple[int, int]]:
             """See `Watch.wait`."""
-            ready = self._epoll.poll(seconds)
-            if self._asleep:
-                return [
-                    (fd, _from_epoll(events))
-                    for fd, events in ready
-                    if fd not in self._asleep or self._wake(fd)
-                ]
-            return [(fd, _from_epoll(events)) for fd, events in ready]
+            asleep = self._asleep
+            return [
+                (fd, READ if events == select.EPOLLIN else _from_epoll(events))
+                for fd, events in self._epoll.poll(seconds)
+                if fd not in asleep or self._wake(fd)
+            ]
 
         def _wake(self, fd: int) -> bool:
             """A sleeping socket has news (mostly: the server closed it), which nobody wants."""
@@ -90,10 +88,8 @@ if sys.platform == "linux":
             self._epoll.close()
 
     def _from_epoll(events: int) -> int:
-        if events == select.EPOLLIN:
-            return READ
-        if events & _BROKEN:
-            return READ | WRITE
+        if events & (select.EPOLLERR | select.EPOLLHUP):
+            return READ | WRITE  # It broke; libcurl finds out how by using it.
         return (READ if events & select.EPOLLIN else 0) | (WRITE if events & select.EPOLLOUT else 0)
 
 
@@ -103,18 +99,16 @@ class SelectorWatch:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
 
-    def change(self, fd: int, events: int) -> None:
+    def change(self, wanted: Mapping[int, int]) -> None:
         """See `Watch.change`."""
-        known = fd in self._selector.get_map()
-        if not events:
-            if known:
+        for fd, events in wanted.items():
+            # Anew each time: the number may belong to another socket by now.
+            if fd in self._selector.get_map():
                 self._selector.unregister(fd)
-        elif known:
-            self._selector.modify(fd, events)
-        else:
-            self._selector.register(fd, events)
+            if events != NOTHING:
+                self._selector.register(fd, events)
 
-    def wait(self, seconds: float) -> list[tuple[int, int]]:
+    def wait(self, seconds: float) -> Sequence[tuple[int, int]]:
         """See `Watch.wait`."""
         return [(key.fd, events) for key, events in self._selector.select(seconds)]
 

@@ -49,7 +49,7 @@ from fetchcast.extract.failures import (
     too_large,
     undecodable,
 )
-from fetchcast.extract.heads import HeadReader
+from fetchcast.extract.heads import HeadReader, new_answer
 from fetchcast.extract.sockets import READ, Watch, open_watch
 from fetchcast.extract.transport_contract import Done, TransportOptions
 from fetchcast.records import Answer, Request
@@ -237,7 +237,7 @@ class _Engine(threading.Thread):
         self._ear.settimeout(0)
         self._ear_fd = self._ear.fileno()
         self._watch: Watch = open_watch()
-        self._watch.change(self._ear_fd, READ)
+        self._watch.change({self._ear_fd: READ})
         self._wanted: dict[int, int] = {}
         self._multi = _multi_handle(options, self._want)
         self._settings = _Settings(options)
@@ -281,7 +281,7 @@ class _Engine(threading.Thread):
         """Take in what came, wait for a socket, a timer or the bell, hand over what has ended."""
         self._admit()
         while self._launch():
-            self._drive(pycurl.SOCKET_TIMEOUT, 0)
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
             # What fails at once has no socket to wait for, and a near server answers at once.
             self._collect()
         self._hand_over()
@@ -289,13 +289,14 @@ class _Engine(threading.Thread):
         self._asleep = True
         ready = self._watch.wait(self._patience())
         self._asleep = False
+        drive, ear = self._multi.socket_action, self._ear_fd
         for fd, events in ready:
-            if fd == self._ear_fd:
-                self._ear.recv(4096)
+            if fd != ear:
+                drive(fd, events)
             else:
-                self._drive(fd, events)
+                self._ear.recv(4096)
         if not ready:
-            self._drive(pycurl.SOCKET_TIMEOUT, 0)
+            drive(pycurl.SOCKET_TIMEOUT, 0)
         if time.monotonic() >= self._next_deadline:
             self._keep_deadlines()
         self._collect()
@@ -316,13 +317,8 @@ class _Engine(threading.Thread):
 
     def _tell_watch(self) -> None:
         if self._wanted:
-            change = self._watch.change
-            for fd, events in self._wanted.items():
-                change(fd, 0 if events == pycurl.POLL_REMOVE else events)
+            self._watch.change(self._wanted)
             self._wanted.clear()
-
-    def _drive(self, fd: int, events: int) -> None:
-        self._multi.socket_action(fd, events)
 
     def _admit(self) -> None:
         """Sort what is in the inbox: new calls wait for their turn, cancelled ones are dropped."""
@@ -431,14 +427,7 @@ class _Engine(threading.Thread):
                 self._release(slot)
                 self._redirect(call, status, headers["location"])
                 return
-            result = Answer(
-                status=status,
-                headers=headers,
-                body=body,
-                url=url,
-                elapsed_s=now - call.started,
-                http_version=version,
-            )
+            result = new_answer(status, headers, body, url, now - call.started, version)
         self._release(slot)
         self._batch.append((call, result))
 
@@ -509,7 +498,7 @@ class _Settings:
         self.tls_proxy = found.get("https", every)
 
     def apply(self, easy: pycurl.Curl) -> None:
-        """Set up ``easy`` for any number of GET calls; address, headers and what TLS decides come later."""
+        """Set up ``easy`` for GET calls; address, headers and what TLS decides come later."""
         options = self.options
         for option, value in (
             (pycurl.NOSIGNAL, 1),
