@@ -13,7 +13,7 @@ from fetchcast.events import Events
 from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.reader import open_reader
 from fetchcast.landing.retention import purge
-from fetchcast.landing.sealing import FOLDER, seal
+from fetchcast.landing.sealing import FOLDER, seal, seal_landing
 from fetchcast.landing.writer import open_writer
 from fetchcast.records import Answer, Fate, Landed, Outcome, Request, request_key
 
@@ -184,6 +184,20 @@ async def test_sealing_changes_nothing_for_readers(tmp_path: Path) -> None:
     with open_reader(tmp_path) as reader:
         (failed,) = reader.failed()
         assert failed.body.startswith(b"the body of failed")
+
+
+async def test_sealing_by_age_stops_at_the_first_young_batch(tmp_path: Path) -> None:
+    """Younger answers stay in the journal; a second sealing takes what has grown old since."""
+    await land(tmp_path, [outcome("a", age_days=9)], [outcome("b", age_days=2)], [outcome("c")])
+
+    assert len(seal_landing(tmp_path, before=NOW - 5 * DAY)) == 1
+    assert seal_landing(tmp_path, before=NOW - 5 * DAY) == []
+    assert len(seal_landing(tmp_path)) == 1
+    assert [pq.read_metadata(path).num_rows for path in sorted((tmp_path / FOLDER).iterdir())] == [
+        1,
+        2,
+    ]
+    assert names(tmp_path) == ["a", "b", "c"]
 
 
 async def test_a_sealed_file_is_readable_by_any_tool(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ _KEY_BYTES: Final = 16
 _CHECK_BYTES: Final = 4
 _HALVES: Final = np.dtype("<u8")
 _ROW: Final = np.dtype([("seq", "<i8"), ("finished", "<u4"), ("resource", "<u2"), ("fate", "u1")])
+Flags: TypeAlias = NDArray[np.bool_]
 Places: TypeAlias = NDArray[np.intp]
 Rows: TypeAlias = NDArray[np.void]
 """What is known of each key: seq, finished (whole seconds since 1970), resource's code, fate."""
@@ -155,7 +156,7 @@ class KeyIndex:
         with self._turn:
             self._levels, self._latest, self._count = [], None, 0
 
-    def look(self, wanted: Digests) -> tuple[NDArray[np.bool_], Rows]:
+    def look(self, wanted: Digests) -> tuple[Flags, Rows]:
         """Which of the keys are there, and their rows (of no meaning for those that are not)."""
         found, known = np.zeros(len(wanted), np.bool_), np.zeros(len(wanted), _ROW)
         with self._turn:

@@ -19,6 +19,7 @@ from fetchcast.landing.index import (
     FATES,
     LEVEL_KEYS,
     Digests,
+    Flags,
     KeyIndex,
     Rows,
     as_blob,
@@ -49,8 +50,8 @@ Note: TypeAlias = Callable[["Journal"], None]
 class _Batch:
     """What one transaction changes beside the disk; applied once it is committed."""
 
-    keys: list[Any] = field(default_factory=list)
-    rows: list[Rows] = field(default_factory=list)
+    index: list[tuple[Digests, Rows, bool]] = field(default_factory=list)
+    """What it learns: keys, their rows, and whether none of them was known."""
     count: int = 0
     body_bytes: int = 0
 
@@ -84,6 +85,8 @@ class Journal:
         Returns:
             How many outcomes are on the disk now, and the bytes of their bodies.
 
+        After an error the journal is to be closed: it does not know any more what comes next.
+
         Raises:
             LandingFull: If the disk or ``max_disk`` is full.
             LandingError: If it cannot be written for another reason.
@@ -95,8 +98,8 @@ class Journal:
                 note(self)
             self.connection.execute("UPDATE landing SET last_seq = ?", (self.last_seq,))
         batch, self._batch = self._batch, _Batch()
-        for keys, known in zip(batch.keys, batch.rows, strict=True):
-            self.index.put(keys, known)
+        for keys, known, are_new in batch.index:
+            (self.index.add if are_new else self.index.put)(keys, known)
         return batch.count, batch.body_bytes
 
     @contextmanager
@@ -119,7 +122,9 @@ class Journal:
             return
         entries, bodies = self._numbered(fresh)
         keys, known = digests([entry.key for entry in entries]), self.rows_of(entries)
-        current = self._supersede(keys, known)
+        there, old = self.index.look(keys)
+        are_new = not bool(there.any())
+        current = ~there if are_new else self._supersede(known, there, old)
         body_bytes = sum(map(len, bodies))
         row = (
             entries[0].seq,
@@ -136,8 +141,7 @@ class Journal:
         self.connection.execute("INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         self.count(known[current], 1)
         self._batch.body_bytes += body_bytes
-        self._batch.keys.append(keys[current])
-        self._batch.rows.append(known[current])
+        self._batch.index.append((keys[current], known[current], are_new))
 
     def _numbered(self, outcomes: Sequence[Outcome]) -> tuple[list[Entry], list[bytes]]:
         pairs = [
@@ -163,12 +167,8 @@ class Journal:
             self.connection.execute("INSERT INTO resource VALUES (?, ?)", (code, resource))
         return code
 
-    def _supersede(self, keys: Any, known: Rows) -> Any:
+    def _supersede(self, known: Rows, there: Flags, old: Rows) -> Flags:
         """Note which older answers these replace; True for those that count from now on."""
-        there, old = self.index.look(keys)
-        current = np.ones(len(keys), np.bool_)
-        if not there.any():
-            return current
         # A failure never hides an answer: what once landed stays what can be read.
         have, bring = (np.isin(rows["fate"], _HAVE_ANSWER) for rows in (old, known))
         current = ~there | bring | ~have
@@ -203,8 +203,7 @@ class Journal:
             (int(known["seq"][0]), outcome.finished_at),
         )
         known["finished"] = int(outcome.finished_at)
-        self._batch.keys.append(key)
-        self._batch.rows.append(known)
+        self._batch.index.append((key, known, False))
         return True
 
     def _check_room(self, coming_bytes: int) -> None:

@@ -11,13 +11,16 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from fetchcast.errors import LandingDamaged, LandingError
-from fetchcast.landing.journal import Journal
+from fetchcast.landing.journal import Journal, open_journal
+from fetchcast.landing.lock import exclusive
+from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.segment import Entry, Unpacker
 
 FOLDER: Final = "sealed"
@@ -51,6 +54,26 @@ def seal(journal: Journal, upto_seq: int) -> list[Path]:
         made.append(path)
     journal.give_back()
     return made
+
+
+def seal_landing(directory: Path, *, before: float | None = None) -> list[Path]:
+    """`seal` the landing of ``directory`` while no run writes to it.
+
+    Args:
+        directory: The landing.
+        before: Only batches whose newest answer is older, seconds since 1970; None for all.
+
+    Returns:
+        The files that were made, the oldest first.
+
+    Raises:
+        LandingInUse: If a run writes to it.
+        LandingError: If a file cannot be written; its answers stay in the journal.
+    """
+    with exclusive(directory), open_journal(directory, LandingOptions()) as journal:
+        young = "SELECT min(first_seq) - 1 FROM segment WHERE finished_at >= ?"
+        (upto,) = journal.connection.execute(young, (inf if before is None else before,)).fetchone()
+        return seal(journal, journal.last_seq if upto is None else upto)
 
 
 def _next_segments(journal: Journal, upto_seq: int) -> list[tuple[int, int]]:

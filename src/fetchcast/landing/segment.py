@@ -72,7 +72,7 @@ def entry_and_body(seq: int, outcome: Outcome, kept_headers: Sequence[str]) -> t
 class Packer:
     """Makes the two frames; for one thread at a time."""
 
-    def __init__(self, level: int = 3) -> None:
+    def __init__(self, level: int = 1) -> None:
         self._zstd = zstandard.ZstdCompressor(level=level, write_checksum=True)
 
     def entries(self, entries: Sequence[Entry]) -> bytes:
