@@ -114,7 +114,7 @@ async def test_an_empty_list_has_one_empty_page(session) -> None:
 async def test_tokens_are_granted_expire_and_are_counted(session) -> None:
     now = [0.0]
     tokens = TokenServer(
-        client_id="me", client_secret="s3cret", expires_in_s=60, delay_s=0.05, now=lambda: now[0]
+        client_id="me", client_secret="s3cret", expires_in_s=60, delay_s=0.3, now=lambda: now[0]
     )
     routes = {"POST /token": tokens.grant, "/items": tokens.guarded(Reply(body=b"[1]"))}
     form = {"grant_type": "client_credentials", "client_id": "me", "client_secret": "s3cret"}

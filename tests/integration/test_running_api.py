@@ -26,21 +26,15 @@ async def get(url: str, **options) -> tuple[int, bytes]:
         return answer.status, await answer.read()
 
 
-async def wire(url: str, path: str = "/", wait_s: float = 0.5) -> bytes:
-    """The bytes that a bare socket sees until the server closes, or until ``wait_s`` passed."""
+async def wire(url: str) -> bytes:
+    """The bytes that a bare socket sees until the server closes the connection."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    seen = b""
     try:
-        async with asyncio.timeout(wait_s):
-            while piece := await reader.read(65536):
-                seen += piece
-    except TimeoutError:
-        pass
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return await asyncio.wait_for(reader.read(), 20)
     finally:
         writer.close()
-    return seen
 
 
 async def test_replies_come_in_order_and_the_last_one_stays() -> None:
@@ -94,12 +88,12 @@ async def test_connections_are_reused_and_counted() -> None:
 
 
 async def test_what_runs_at_one_time_is_measured() -> None:
-    async with running_api({"/": Reply(delay_s=0.1)}) as api:
+    async with running_api({"/": Reply(delay_s=0.3)}) as api:
         began = time.monotonic()
         await asyncio.gather(*[get(api.url + "/") for _ in range(7)])
         took = time.monotonic() - began
     assert api.peak == 7
-    assert 0.1 <= took < 0.6
+    assert 0.3 <= took < 7 * 0.3
 
 
 @pytest.mark.parametrize(
@@ -118,8 +112,9 @@ async def test_what_runs_at_one_time_is_measured() -> None:
 )
 async def test_a_client_notices_each_broken_behaviour(reply: Reply, error: type) -> None:
     async with running_api({"/": reply}) as api:
+        patience_s = 0.5 if error is TimeoutError else 20
         with pytest.raises(error):
-            await get(api.url + "/", timeout=aiohttp.ClientTimeout(total=0.5))
+            await get(api.url + "/", timeout=aiohttp.ClientTimeout(total=patience_s))
     assert api.hits[0] == "/"
 
 
@@ -174,10 +169,15 @@ async def test_a_redirect_leads_on() -> None:
 
 
 async def test_leaving_the_block_drops_whoever_waits() -> None:
-    async with running_api({"/": Reply(never=True)}) as api:
+    arrived = asyncio.Event()
+
+    def silence(_: Asked) -> Reply:
+        arrived.set()
+        return Reply(never=True)
+
+    async with running_api({"/": silence}) as api:
         waiting = asyncio.create_task(get(api.url + "/"))
-        await asyncio.sleep(0.1)
-        assert api.hits == ["/"]
+        await arrived.wait()
     with pytest.raises(aiohttp.ClientError):
         await waiting
     place = urlsplit(api.url)
@@ -199,7 +199,7 @@ async def test_sleepers_wake_by_deadline_and_no_time_passes() -> None:
     assert woken == [(3600.0, 3600.0), (5400.0, 5400.0), (7200.0, 7200.0)]
     assert clock.slept == [7200.0, 3600.0, 5400.0]
     assert clock.now() == 7300.0
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 60
 
 
 async def test_a_cancelled_sleep_does_not_move_the_clock() -> None:

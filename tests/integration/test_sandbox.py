@@ -261,7 +261,7 @@ async def test_the_example_list_holds_what_it_is_there_for() -> None:
 
 
 async def test_version_1_is_pressed_at_eleven_calls() -> None:
-    async with serve_sandbox(SandboxOptions(latency_ms=50)) as sandbox:
+    async with serve_sandbox(SandboxOptions(latency_ms=300)) as sandbox:
         url = f"{sandbox.prh_v1_url}/2331972-7"
         answers = await asyncio.gather(*[ask(url) for _ in range(15)])
         rail = f"{sandbox.rail_url}/trains/2020-01-01/27"
@@ -275,25 +275,19 @@ async def test_version_1_is_pressed_at_eleven_calls() -> None:
     assert sandbox.stats()["peak_concurrency"] >= 40
 
 
-async def test_a_rate_is_enforced_over_a_sliding_window() -> None:
-    options = SandboxOptions(latency_ms=0, rate=10, rate_window_s=0.5)
+async def test_a_rate_is_refused_in_the_words_of_the_real_one() -> None:
+    """Five calls in five minutes; the laws of the window itself are property tests."""
+    options = SandboxOptions(latency_ms=0, rate=5 / 300, rate_window_s=300)
     async with serve_sandbox(options) as sandbox:
         url = f"{sandbox.rail_url}/trains/2020-01-01/27"
-        async with aiohttp.ClientSession() as session:
-
-            async def call():
-                async with session.get(url) as answer:
-                    return answer.status, answer.headers, await answer.read()
-
-            burst = [await call() for _ in range(8)]
-            await asyncio.sleep(0.55)
-            later = [await call() for _ in range(6)]
-    assert [status for status, _, _ in burst] == [200] * 5 + [429] * 3
-    assert [status for status, _, _ in later] == [200] * 5 + [429]
-    _, headers, body = burst[-1]
+        answers = [await ask(url) for _ in range(8)]
+        company, _, _ = await ask(f"{sandbox.prh_v1_url}/2331972-7")
+    assert [status for status, _, _ in answers] == [200] * 5 + [429] * 3
+    _, headers, body = answers[-1]
     assert headers["Content-Type"] == "text/plain"
     assert "Retry-After" not in headers
-    assert body == b"Request rate is limited to 5 requests in a 0.5 second window."
+    assert body == b"Request rate is limited to 5 requests in a 5 minute window."
+    assert company == 200, "each API has a limit of its own"
 
 
 def fate(url: str) -> str:
@@ -332,17 +326,17 @@ async def test_latency_is_kept() -> None:
     async with serve_sandbox(SandboxOptions(latency_ms=80)) as sandbox:
         began = time.monotonic()
         await ask(sandbox.rail_url + "/trains/2020-01-01/27")
-    assert 0.08 <= time.monotonic() - began < 0.5
+    assert 0.08 <= time.monotonic() - began < 5
 
 
 async def test_a_client_that_leaves_is_counted_as_gone() -> None:
-    async with serve_sandbox(SandboxOptions(latency_ms=200)) as sandbox:
+    async with serve_sandbox(SandboxOptions(latency_ms=600)) as sandbox:
         with pytest.raises(TimeoutError):
             await ask(
                 sandbox.rail_url + "/trains/2020-01-01/27",
-                timeout=aiohttp.ClientTimeout(total=0.05),
+                timeout=aiohttp.ClientTimeout(total=0.2),
             )
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
         stats = sandbox.stats()
     assert (stats["answered"], stats["rows_served"]) == ({"gone": 1}, 0)
 
@@ -402,7 +396,7 @@ async def test_the_command_prints_its_addresses_and_ends_quietly(end: signal.Sig
         assert (await ask(rail + "/trains/2020-01-01/27"))[0] == 200
     finally:
         process.send_signal(end)
-        rest, errors = await asyncio.wait_for(process.communicate(), 10)
+        rest, errors = await asyncio.wait_for(process.communicate(), 30)
     assert [line.split()[0] for line in lines] == ["rail", "PRH", "PRH", "stats", "Answers"]
     assert lines[4] == (
         "Answers after 100 ms; at most 20 calls a second; at most 5 calls at one time on each API; "
