@@ -70,7 +70,7 @@ class Progress:
                 self._limit = text
             case Notice(text=text):
                 self._clear()
-                if self.style != "json":
+                if self.style in {"line", "log"}:
                     click.echo(text, file=self.stream)
             case _:
                 self._tick()
@@ -114,7 +114,7 @@ class Progress:
         counters = asdict(self.counters)
         counters["done"] = self.done
         if event is not None:
-            counters |= {"event": type(event).__name__, **asdict(event)}
+            counters = {"event": type(event).__name__, **asdict(event), **counters}
         click.echo(json.dumps(counters, default=str), file=self.stream)
 
     @property
