@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP = $(VENV)/.pins-$(1)
 
-.PHONY: help demo test lint docs bench prove lock clean
+.PHONY: help demo test coverage lint docs bench prove lock clean
 
 help:
 	@echo "make demo   both examples against the sandbox, then the app in the browser"
@@ -22,6 +22,11 @@ demo: $(call STAMP,demo)
 
 test: lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup -m "not slow" $(TEST)
+
+coverage: $(call STAMP,test)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest -m "not slow" $(TEST)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
 
 lint: $(call STAMP,test)
 	$(BIN)/ruff check
