@@ -136,6 +136,11 @@ def test_replace_with_no_rows_empties_the_table(destination):
     write(destination, Batch(target=anew, rows=pa.table({"a": pa.array([], pa.int64())})))
 
     assert seen(destination, "log", "1") == []
+    write(destination, Batch(target=anew, rows=pa.table({"a": [1]})))
+    write(destination, Batch(target=anew, rows=pa.table({"a": pa.nulls(2)})))
+    assert seen(destination, "log", "1") == [(None,), (None,)]
+    write(destination, Batch(target=anew, rows=pa.table({})))
+    assert seen(destination, "log", "1") == []
 
 
 def test_whole_keys_replaces_the_rows_of_the_calls_it_speaks_for(destination):

@@ -84,12 +84,14 @@ class TableLoading:
         """Add ``batch`` to its table; see `fetchcast.records.Target` for what happens to others."""
         target = batch.target
         rows = settled(batch.rows, destination=self._engine.url, table=target.table)
+        if batch.rows.num_rows and not rows.schema.names:
+            rows = self._nothing_known(target.table, batch.rows)
         self._check_name_lengths([target.table, *rows.schema.names])
         first = target.table not in self._begun
         self._begun.add(target.table)
         deleted = 0
         if first and target.disposition == Disposition.REPLACE:
-            deleted = self._empty(target.table, rows)
+            deleted = self._empty(target.table, rows, set(batch.rows.schema.names))
         casts = self._fit(target.table, rows)
         if casts is not None:
             deleted += self._put(batch, rows, casts)
@@ -114,14 +116,31 @@ class TableLoading:
         self._insert(target.table, rows, casts)
         return deleted
 
+    def _nothing_known(self, table: str, rows: pa.Table) -> pa.Table:
+        """Rows of NULLs alone, in the types of the table, or as text if there is none."""
+        have = self._engine.columns(table) or {}
+        kinds = {
+            name: (self._engine.dialect.kind_of(have[name]) if name in have else None) or "text"
+            for name in rows.schema.names
+        }
+        return pa.table(
+            {name: pa.nulls(rows.num_rows, sql.arrow_of_kind(kind)) for name, kind in kinds.items()}
+        )
+
     # -- the shape of the table ------------------------------------------------------------
 
-    def _empty(self, table: str, rows: pa.Table) -> int:
-        """Remove all rows; make the table anew if this load gives it another shape."""
+    def _empty(self, table: str, rows: pa.Table, names: set[str]) -> int:
+        """Remove all rows; drop the table if this load gives it another shape.
+
+        A column that is in ``names`` but not in ``rows`` has no values and no type this time.
+        """
         have = self._engine.columns(table)
         if have is None:
             return 0
-        if have == self._types(rows) or not self._engine.is_ours(table):
+        same = set(have) == names and all(
+            have[name] == type_ for name, type_ in self._types(rows).items()
+        )
+        if same or not names or not self._engine.is_ours(table):
             return self._engine.run(f"DELETE FROM {self._engine.name(table)}")
         self._engine.run(f"DROP TABLE {self._engine.name(table)}")
         return 0
