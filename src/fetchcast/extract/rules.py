@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -78,12 +78,11 @@ def row_counter(path: str | None) -> CountRows:
     if path is None or "[*]" not in path:
         return _any_json
     keys = _STEP.findall(path.split("[*]", 1)[0].removeprefix("$"))
-    kind: type = list[msgspec.Raw]
-    optional = msgspec.UnsetType
+    kind: Any = list[msgspec.Raw]
     for key in reversed(keys):
-        field = (key, kind | None | optional, msgspec.UNSET)  # type: ignore[operator]
+        field = (key, kind | None | msgspec.UnsetType, msgspec.UNSET)
         kind = msgspec.defstruct("Found", [field])
-    decoder = msgspec.json.Decoder(kind)
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
 
     def count(body: bytes) -> int | None:
         try:
