@@ -260,7 +260,7 @@ async def bare_sockets(url: str, count: int, width: int) -> None:
     with selectors.DefaultSelector() as ready, contextlib.ExitStack() as opened:
         for _ in range(count):
             one = opened.enter_context(socket.socket())
-            one.setblocking(False)
+            one.settimeout(0)
             one.connect_ex((host, int(port)))
             ready.register(one, selectors.EVENT_WRITE)
         while count:
@@ -478,15 +478,18 @@ def markdown(result: dict[str, Any]) -> str:
         ),
         "`benchmarks/transport.py` made this. CPU is user and system time of the client's process.",
         "",
-        "| server | client | CPU us a call | x aiohttp pool (uvloop) | x aiohttp gather "
-        "| x wrk | peak MB |",
+        (
+            "| server | client | CPU us a call | x aiohttp pool (uvloop) | x aiohttp gather "
+            "| x wrk | peak MB |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["cpu"]:
         low, high = row["range"]
         lines.append(
             f"| {row['what']} | {row['client']} | {row['cpu_us']} [{low}-{high}] "
-            f"| {row['to_pool']} | {row['to_gather']} | {row['to_floor'] or '-'} | {row['peak_mb']} |"
+            f"| {row['to_pool']} | {row['to_gather']} | {row['to_floor'] or '-'} "
+            f"| {row['peak_mb']} |"
         )
     lines += [
         "",
@@ -499,7 +502,8 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         (
             f"The ideal is {_LATENCY_S} s. Goals: <= {_GOALS['plain']} x plain, "
-            f"<= {_GOALS['h2']} x over TLS with HTTP/2. Bare sockets show what server and machine allow."
+            f"<= {_GOALS['h2']} x over TLS with HTTP/2. "
+            "Bare sockets show what server and machine allow."
         ),
         "",
         "| server | client | wall s | x ideal | x bare sockets |",
@@ -554,10 +558,15 @@ def measure(args: argparse.Namespace) -> None:
     with servers() as base:
         result: dict[str, Any] = {
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            "versions": f"Python {platform.python_version()}, {pycurl.version.split(' OpenSSL')[0]}, "
-            f"aiohttp {aiohttp.__version__}",
+            "versions": ", ".join(
+                (
+                    f"Python {platform.python_version()}",
+                    pycurl.version.split(" OpenSSL")[0],
+                    f"aiohttp {aiohttp.__version__}",
+                )
+            ),
             "calls": args.calls,
-            "load": "%.1f %.1f %.1f" % os.getloadavg() if hasattr(os, "getloadavg") else "?",
+            "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
             "width": args.width,
             "rounds": args.rounds,
             "cpu": cpu_table(base, args),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ async def open_transport(options: TransportOptions) -> AsyncIterator[Transport]:
         ConfigError: If ``options.prefer`` names a transport that is not installed, or the
             ``ca_file`` cannot be read.
     """
+    if options.ca_file is not None and not os.access(options.ca_file, os.R_OK):
+        raise ConfigError("ca_file", options.ca_file, "a PEM file that can be read")
     async with _chosen(options) as transport:
         yield transport
 

@@ -202,7 +202,11 @@ class CurlTransport:
                 self._loop.call_soon(self._deliver)
             self._ring_due = was_due
             if self._engine.inbox and not was_due:
-                self._engine.wake()
+                if self._engine.ended:
+                    self._ring_due = True  # Not at once: what is refused may start the next.
+                    self._loop.call_soon(self._ring)
+                else:
+                    self._engine.wake()
 
     async def close(self) -> None:
         """End the thread, within a second; what has not ended ends with `TransportStopped`."""
@@ -469,6 +473,8 @@ class _Engine(threading.Thread):
         """Drop what is under way and say so, then give everything back."""
         self.ended = True
         self._waiting.extend(slot.call for slot in self._busy if slot.call is not None)
+        while self.inbox:  # What comes later is refused on the loop's side.
+            self._waiting.append(self.inbox.popleft())
         self._batch += [(call, stopped(call.request.url, self.crash)) for call in self._waiting]
         self._hand_over()
         with suppress(pycurl.error, OSError):
