@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote
 
 import msgspec
@@ -16,11 +16,13 @@ from fetchcast.serve.addresses import Asking
 from fetchcast.serve.api_data import add_runs, add_tables
 from fetchcast.serve.asked import plain_text, question
 from fetchcast.serve.reading import Reading, Step
-from fetchcast.serve.twins import csv_answer, json_answer
+from fetchcast.serve.twins import csv_answer, json_answer, tagged
 
 _QUANTILES = ("q025", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q975")
 _STEP_COLUMNS = ("ds", "step", "model", "mean", *_QUANTILES, "cutoff", "scheduled")
 
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+Fetch: TypeAlias = Callable[[str, str, str | None], Rows]
 Series = Annotated[str, Path(description="The series' name in the pipeline file.")]
 UniqueId = Annotated[str, Path(description="Which of its series, as `unique_id` in the tables.")]
 Model = Annotated[str | None, Query(description="`combined` if not given.")]
@@ -125,7 +127,7 @@ def _series(api: APIRouter, reading: Reading) -> None:
     place = "/series/{series}/{unique_id:path}"
 
     def both(
-        what: str, kind: type, fetch: Any, columns: Sequence[str] | None, summary: str
+        what: str, kind: type, fetch: Fetch, columns: Sequence[str] | None, summary: str
     ) -> None:
         """Register the JSON and the CSV of one part of a series."""
 
@@ -140,30 +142,34 @@ def _series(api: APIRouter, reading: Reading) -> None:
         def as_json(
             request: Request, series: Series, unique_id: UniqueId, model: Model = None
         ) -> Response:
-            line = records.series_line(reading.line(series, unique_id))
-            return json_answer(
-                request, {"series": line, records.PLURAL[what]: fetch(series, unique_id, model)}
-            )
+            def encoded() -> bytes:
+                line = records.series_line(reading.line(series, unique_id))
+                rows = fetch(series, unique_id, model)
+                return msgspec.json.encode({"series": line, records.PLURAL[what]: rows})
+
+            body = reading.store.derived(("json", what, series, unique_id, model), encoded)
+            return tagged(request, body, "application/json")
 
         as_csv.__name__, as_json.__name__ = f"{what}_csv", f"{what}_json"
         as_csv.__doc__ = as_json.__doc__ = summary
         api.get(f"{place}/{what}.csv", tags=["series"], **records.described_csv())(as_csv)
         api.get(f"{place}/{what}", tags=["series"], **records.described(kind))(as_json)
 
-    def forecast(series: str, unique_id: str, model: str | None) -> list[dict[str, Any]]:
+    def forecast(series: str, unique_id: str, model: str | None) -> Rows:
         view = reading.view(series, unique_id, model=model)
         return [{**_step(step), "p_running": step.p_running} for step in view.fan]
 
-    def backtest(series: str, unique_id: str, model: str | None) -> list[dict[str, Any]]:
+    def backtest(series: str, unique_id: str, model: str | None) -> Rows:
         view = reading.view(series, unique_id, model=model)
         return [{**_step(step), "y": step.y} for step in view.backtest]
 
-    def history(series: str, unique_id: str, model: str | None) -> list[dict[str, Any]]:
-        view = reading.view(series, unique_id, model=model)
+    def history(series: str, unique_id: str, model: str | None) -> Rows:
+        del model  # What was observed is the same for all.
         names = ("ds", "y", "scheduled", "scored")
-        return [{name: getattr(point, name) for name in names} for point in view.history]
+        points = reading.history(series, unique_id)
+        return [{name: getattr(point, name) for name in names} for point in points]
 
-    def leaderboard(series: str, unique_id: str, model: str | None) -> Sequence[Mapping[str, Any]]:
+    def leaderboard(series: str, unique_id: str, model: str | None) -> Rows:
         return reading.view(series, unique_id, model=model).leaderboard
 
     both(

@@ -102,6 +102,13 @@ class Asked:
 
 
 def question(reading: Reading, name: str, controls: Controls) -> Asked:
+    """Ask question ``name`` with what the address changes; see `_question` for what is raised."""
+    today = reading.source.options.habits.local_day(reading.now())
+    key = ("question", name, controls, today)
+    return reading.store.derived(key, lambda: _question(reading, name, controls, today))
+
+
+def _question(reading: Reading, name: str, controls: Controls, today: date) -> Asked:
     """Ask question ``name`` with what the address changes.
 
     Raises:
@@ -118,7 +125,6 @@ def question(reading: Reading, name: str, controls: Controls) -> Asked:
     chosen = controls.unique_id or options.unique_id
     if chosen not in everyone:
         raise BadAddress("unique_id", chosen, "one of " + ", ".join(everyone))
-    today = habits.local_day(reading.now())
     answered = _answer(reading, options, controls, everyone, today)
     history = _recent(reading, options.series, chosen)
     shown = history[-_RECENT:]

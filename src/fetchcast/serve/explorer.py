@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from fetchcast.serve.reading import COMBINED, SeriesView, Step
+from fetchcast.serve.reading import COMBINED, MOST_POINTS, SeriesView, Step
 from fetchcast.serve.wording import Habits, measured_percent, number, signed
 
 RANGES = (("1m", "1M"), ("3m", "3M"), ("6m", "6M"), ("1y", "1Y"), ("all", "All"))
 _FAN = ("q025", "q10", "q25", "q50", "q75", "q90", "q975")
 _BACK = (("b10", "q10"), ("b50", "q50"), ("b90", "q90"))
-_MOST_POINTS = 6000
 _STALE_STEPS = 3
 _SPARSE = 60
 _STEP = {
@@ -58,13 +57,12 @@ class Banner:
 def columns(view: SeriesView, habits: Habits) -> dict[str, Any]:
     """The chart's columns: one time axis for history, backtest and fan, None where there is none.
 
-    A long history is thinned to the smallest and the largest value of each stretch, which looks
-    the same at the width of a screen; ``thinned`` says so.
+    ``thinned`` says that the history is the smallest and the largest value of each stretch.
     """
     step = _STEP.get(view.line.frequency, timedelta(days=1))
     history = [(point.ds, point.y) for point in view.history]
-    thinned = len(history) > _MOST_POINTS
-    kept = _thin(history, _MOST_POINTS) if thinned else _gapped(history, step)
+    thinned = view.line.observations > MOST_POINTS
+    kept = history if thinned else _gapped(history, step)
     observed = dict(kept)
     said = {step.ds: step for step in view.fan}
     tried = _nearest_tries(view.backtest)
@@ -158,23 +156,6 @@ def _quantile(step: Step | None, name: str) -> float | None:
 def _rounded(value: float | None) -> float | None:
     """Six significant digits: more than a screen shows, less than half the bytes."""
     return None if value is None else float(f"{value:.6g}")
-
-
-def _thin(
-    points: Sequence[tuple[datetime, float | None]], most: int
-) -> Sequence[tuple[datetime, float | None]]:
-    stretch = -(-len(points) * 2 // most)
-    kept = []
-    for start in range(0, len(points), stretch):
-        part = [point for point in points[start : start + stretch] if point[1] is not None]
-        if part:
-            ends = {min(part, key=_height), max(part, key=_height)}
-            kept.extend(sorted(ends))
-    return kept
-
-
-def _height(point: tuple[datetime, float | None]) -> float:
-    return point[1] or 0.0
 
 
 def figures(view: SeriesView, habits: Habits) -> list[Figure]:

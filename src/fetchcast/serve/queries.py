@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -24,8 +25,10 @@ from fetchcast.load.duckdb import DuckDB, published_path
 from fetchcast.records import Destination
 
 _KEPT_RESULTS = 512
+_KEPT_DERIVED = 256
 _KEPT_BYTES = 96 * 1024 * 1024
 _FRESH_S = 2.0
+T = TypeVar("T")
 _SETTINGS = (
     # Not as arguments of connect(): a load in this process opens the same file without any.
     "SET enable_external_access = false",
@@ -53,8 +56,8 @@ def named(name: str) -> str:
     return '"' + name.replace("\0", "").replace('"', '""') + '"'
 
 
-class Store(Protocol):
-    """Something that answers queries."""
+class Readable(Protocol):
+    """Something that answers queries, and forgets the answers."""
 
     @property
     def kind(self) -> str:
@@ -71,6 +74,13 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of everything."""
+
+
+class Store(Readable, Protocol):
+    """The same with a memory."""
+
+    def derived(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` makes of the tables; kept under ``key`` as long as their version."""
 
 
 def open_store(url: str, folder: Path, clock: Clock) -> Store:
@@ -194,11 +204,12 @@ class _Other:
 class _Kept:
     """Keeps what was read of the newest version, the least used leaves first."""
 
-    store: Store
+    store: Readable
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _version: str = ""
     _bytes: int = 0
     _results: OrderedDict[str, pa.Table] = field(default_factory=OrderedDict)
+    _derived: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
 
     @property
     def kind(self) -> str:
@@ -210,10 +221,8 @@ class _Kept:
     def table(self, sql: str) -> pa.Table:
         version = self.store.version()
         with self._lock:
-            if version != self._version:
-                self._version, self._bytes = version, 0
-                self._results.clear()
-            elif (found := self._results.get(sql)) is not None:
+            self._turn_to(version)
+            if (found := self._results.get(sql)) is not None:
                 self._results.move_to_end(sql)
                 return found
         result = self.store.table(sql)
@@ -224,6 +233,29 @@ class _Kept:
 
     def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
         return self.store.ask(sql, limit, seconds)
+
+    def derived(self, key: Hashable, make: Callable[[], T]) -> T:
+        version = self.store.version()
+        with self._lock:
+            self._turn_to(version)
+            if key in self._derived:
+                self._derived.move_to_end(key)
+                kept: T = self._derived[key]
+                return kept
+        made = make()
+        with self._lock:
+            if version == self._version:
+                self._derived[key] = made
+                if len(self._derived) > _KEPT_DERIVED:
+                    self._derived.popitem(last=False)
+        return made
+
+    def _turn_to(self, version: str) -> None:
+        """Forget everything if another version was published."""
+        if version != self._version:
+            self._version, self._bytes = version, 0
+            self._results.clear()
+            self._derived.clear()
 
     def _keep(self, sql: str, result: pa.Table) -> None:
         self._results[sql] = result

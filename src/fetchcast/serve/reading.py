@@ -22,6 +22,8 @@ from fetchcast.serve.source import Source
 ALL = "ALL"
 COMBINED = "combined"
 _SPARK = 40
+MOST_POINTS = 6000
+"""Observations in a chart; it is some 1,200 pixels wide."""
 _QUANTILES = "q025, q05, q10, q25, q50, q75, q90, q95, q975"
 
 
@@ -125,18 +127,22 @@ class Reading:
 
     def lines(self) -> list[SeriesLine]:
         """Every series, by name. Empty if nothing was forecast yet."""
+        return self.store.derived("lines", lambda: self._lines(""))
+
+    def _lines(self, who: str) -> list[SeriesLine]:
+        only, where = (f"and {who}", f"where {who}") if who else ("", "")
         found = rows(
             self.store.table(
                 "select s.series, s.unique_id, s.unit, s.frequency, s.time_zone, s.observations, "
                 "s.scored, s.missing, s.first_ds, s.last_ds, s.note, "
                 "b.skill_climatology as skill, b.coverage_80, p.surprise "
-                "from series s "
+                f"from (select * from series {where}) s "
                 "left join leaderboard b on b.series = s.series and b.unique_id = s.unique_id "
                 f"and b.model = {quoted(COMBINED)} "
                 "left join (select series, unique_id, abs(y - q50) / "
                 "nullif((q90 - q10) / 2, 0) as surprise, row_number() over "
                 "(partition by series, unique_id order by ds desc, step) as place from backtest "
-                f"where model = {quoted(COMBINED)} and y is not null) p "
+                f"where model = {quoted(COMBINED)} and y is not null {only}) p "
                 "on p.series = s.series and p.unique_id = s.unique_id and p.place = 1 "
                 "order by s.series, s.unique_id"
             )
@@ -161,15 +167,23 @@ class Reading:
 
     def line(self, series: str, unique_id: str) -> SeriesLine:
         """One series; raises `NotThere` with the nearest names."""
+        who = f"series = {quoted(series)} and unique_id = {quoted(unique_id)}"
+        for line in self._lines(who):
+            return line
         lines = self.lines()
-        for line in lines:
-            if (line.series, line.unique_id) == (series, unique_id):
-                return line
         names = [f"{line.series}/{line.unique_id}" for line in lines]
         raise NotThere("series", f"{series}/{unique_id}", nearest(f"{series}/{unique_id}", names))
 
     def view(self, series: str, unique_id: str, *, model: str | None = None) -> SeriesView:
-        """One series with its forecast by ``model`` (the combined one if not given)."""
+        """One series with its forecast by ``model`` (the combined one if not given).
+
+        A history of more than `MOST_POINTS` comes thinned: the smallest and the largest value of
+        each stretch, which looks the same at the width of a screen.
+        """
+        key = ("view", series, unique_id, model)
+        return self.store.derived(key, lambda: self._view(series, unique_id, model))
+
+    def _view(self, series: str, unique_id: str, model: str | None) -> SeriesView:
         line = self.line(series, unique_id)
         who = f"series = {quoted(series)} and unique_id = {quoted(unique_id)}"
         models = self._models(who)
@@ -180,7 +194,7 @@ class Reading:
             line=line,
             model=chosen,
             models=models,
-            history=self._history(who),
+            history=self._history(who, thin=line.observations > MOST_POINTS),
             fan=self._steps("forecast", "p_running", who, chosen),
             backtest=self._steps("backtest", "y", who, chosen),
             leaderboard=self._leaderboard(who),
@@ -191,8 +205,23 @@ class Reading:
         names: list[str] = found.column("model").to_pylist()
         return sorted(names, key=lambda name: (name != COMBINED, name))
 
-    def _history(self, who: str) -> list[Point]:
+    def history(self, series: str, unique_id: str) -> list[Point]:
+        """Every observation of a series."""
+        self.line(series, unique_id)
+        who = f"series = {quoted(series)} and unique_id = {quoted(unique_id)}"
+        return self._history(who, thin=False)
+
+    def _history(self, who: str, *, thin: bool) -> list[Point]:
         sql = f"select ds, y, scheduled, scored from observation where {who} order by ds"
+        if thin:
+            sql = (
+                "select ds, y, scheduled, scored from (select *, "
+                "row_number() over (partition by part order by y) as low, "
+                "row_number() over (partition by part order by y desc) as high "
+                f"from (select *, ntile({MOST_POINTS // 2}) over (order by ds) as part "
+                f"from observation where {who} and y is not null) numbered) ends "
+                "where low = 1 or high = 1 order by ds"
+            )
         return [Point(**row) for row in rows(self.store.table(sql))]
 
     def _steps(self, table: str, extra: str, who: str, model: str) -> list[Step]:
