@@ -5,12 +5,15 @@ import contextlib
 import csv
 import gzip
 import http.client
+import io
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
@@ -188,6 +191,35 @@ async def test_stations_and_a_whole_day() -> None:
     assert len(stations) == 550
     assert "TPE" in {station["stationShortCode"] for station in stations}
     assert [train["trainNumber"] for train in day] == [27, 25]
+
+
+async def test_whole_months_come_as_archives() -> None:
+    """Each file of the archive is the answer about that day; the list names what there is."""
+    async with serve_sandbox(AT_ONCE, clock=FakeClock(now=NOON_2026_11_21)) as sandbox:
+        dumps = f"{sandbox.rail_url}/trains/dumps"
+        _, _, page = await ask(f"{dumps}/list.html")
+        months = re.findall(r'href="digitraffic-rata-trains-(\d{4}-\d\d)-01\.zip"', page.decode())
+        status, headers, body = await ask(f"{dumps}/digitraffic-rata-trains-2020-02-01.zip")
+        archive = zipfile.ZipFile(io.BytesIO(body))
+        _, _, day = await ask(f"{sandbox.rail_url}/trains/2020-02-29")
+        running, _, _ = await ask(f"{dumps}/digitraffic-rata-trains-2026-11-01.zip")
+
+    assert months[:3] == ["2020-01", "2020-02", "2021-04"]
+    assert months[-1] == "2026-10"
+    assert len(months) == 2 + 11 + 12
+    assert (status, headers["Content-Type"]) == (200, "application/zip")
+    assert archive.namelist() == [f"2020-02-{n:02}_trains.json" for n in range(1, 30)]
+    assert archive.read("2020-02-29_trains.json") == day
+    assert running == 404
+
+
+async def test_prh_version_3_gives_its_register_as_an_archive() -> None:
+    async with serve_sandbox(AT_ONCE) as sandbox:
+        _, _, body = await ask(f"{sandbox.prh_v3_url}/all_companies")
+    archive = zipfile.ZipFile(io.BytesIO(body))
+    (name,) = archive.namelist()
+    companies = json.loads(archive.read(name))
+    assert len({company["businessId"]["value"] for company in companies}) == 2102
 
 
 async def test_prh_version_1_finds_misses_and_lists() -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from fetchcast.clock import Clock
 from fetchcast.sandbox import recordings
-from fetchcast.sandbox.served import Body, Call, Origin, Served, error_json, text
+from fetchcast.sandbox.served import Body, Call, Origin, Served, error_json, text, zipped
 
 V1_PREFIX = "/bis/v1"
 V3_PREFIX = "/opendata-ytj-api/v3"
@@ -64,10 +64,13 @@ class PrhV3:
     @staticmethod
     def route(path: str) -> str:
         """A name for the kind of call that ``path`` is."""
-        return "prh v3 companies" if path == f"{V3_PREFIX}/companies" else "prh v3 other"
+        known = path in {f"{V3_PREFIX}/companies", f"{V3_PREFIX}/all_companies"}
+        return path.removeprefix(V3_PREFIX).replace("/", "prh v3 ") if known else "prh v3 other"
 
     def answer(self, call: Call) -> Served:
         """What the API says to ``call``; a company that is not there is a list of none."""
+        if call.path == f"{V3_PREFIX}/all_companies":
+            return _v3_all()
         if call.path != f"{V3_PREFIX}/companies":
             return self._error(call, 404, "Not found")
         page = call.query.get("page", "1")
@@ -218,6 +221,13 @@ def _v3_company(business_id: str) -> Body:
         return _v3_body(0, [], Origin.COMPOSED)
     company, origin = found
     return _v3_body(1, [company], origin)
+
+
+@cache
+def _v3_all() -> Served:
+    """The whole register as an archive of one file: an array of companies."""
+    companies = [company for company, _ in _v3_companies().values()]
+    return zipped([("companies.json", msgspec.json.encode(companies))])
 
 
 def _v3_body(total: int, companies: Sequence[Json], origin: Origin) -> Body:

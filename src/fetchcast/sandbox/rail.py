@@ -13,7 +13,7 @@ import msgspec
 from fetchcast.clock import Clock
 from fetchcast.sandbox import recordings
 from fetchcast.sandbox.resample import HELSINKI, as_of, made_day
-from fetchcast.sandbox.served import Body, Call, Origin, Served, error_json, text
+from fetchcast.sandbox.served import Body, Call, Origin, Served, error_json, text, zipped
 
 PREFIX = "/api/v1"
 RECORDED_TRAIN = 27
@@ -33,6 +33,9 @@ _LARGEST_NUMBER = 2**63 - 1
 
 _TRAIN = re.compile(rf"{PREFIX}/trains/([^/]+)/([^/]+)")
 _DAY = re.compile(rf"{PREFIX}/trains/([^/]+)")
+_DUMP_NAME = "digitraffic-rata-trains-{}-01.zip"
+_DUMP = re.compile(rf"{PREFIX}/trains/dumps/{_DUMP_NAME.format('([0-9]{4}-[0-9]{2})')}")
+_DUMP_LIST = f"{PREFIX}/trains/dumps/list.html"
 
 
 class _Wrong(Exception):
@@ -49,7 +52,9 @@ class Rail:
     @staticmethod
     def route(path: str) -> str:
         """A name for the kind of call that ``path`` is."""
-        if _TRAIN.fullmatch(path):
+        if _DUMP.fullmatch(path):
+            return "rail dump"
+        if _TRAIN.fullmatch(path) and path != _DUMP_LIST:
             return "rail train"
         if _DAY.fullmatch(path):
             return "rail day"
@@ -75,6 +80,10 @@ class Rail:
         return text(429, limit_text)
 
     def _found(self, call: Call) -> Served:
+        if match := _DUMP.fullmatch(call.path):
+            return self._dump(call, match[1])
+        if call.path == _DUMP_LIST:
+            return self._dump_list()
         if match := _TRAIN.fullmatch(call.path):
             return self._train(call, *match.groups())
         if match := _DAY.fullmatch(call.path):
@@ -96,12 +105,41 @@ class Rail:
 
     def _day(self, call: Call, day_text: str) -> Served:
         _check_parameters(call, _TRAIN_PARAMETERS)
-        day = _day(day_text)
+        plain, rows = self._whole_day(_day(day_text))
+        # Train 25 is never a recording, so no whole day is.
+        return Body.of(plain, Origin.RESAMPLED, rows=rows).served(call, _DAY_HEADERS)
+
+    def _whole_day(self, day: date) -> tuple[bytes, int]:
+        """All trains of a day as one array, and their rows."""
         trains = [self._body(day, number)[0] for number in _HOURS_EARLIER]
         plain = b",".join(inner for body in trains if (inner := body.plain[1:-1]))
-        rows = sum(body.rows for body in trains)
-        # Train 25 is never a recording, so no whole day is.
-        return Body.of(b"[%b]" % plain, Origin.RESAMPLED, rows=rows).served(call, _DAY_HEADERS)
+        return b"[%b]" % plain, sum(body.rows for body in trains)
+
+    def _dump(self, call: Call, month: str) -> Served:
+        """A month as an archive: a file a day, each with all trains of that day."""
+        if month not in self._dumped_months():
+            return _error(call, 404, "RESOURCE_NOT_FOUND", "Resource not found")
+        days = [(day, *self._whole_day(day)) for day in _days_of(month)]
+        rows = sum(rows for _, _, rows in days)
+        return zipped(((f"{day}_trains.json", plain) for day, plain, _ in days), rows=rows)
+
+    def _dump_list(self) -> Served:
+        names = [_DUMP_NAME.format(month) for month in self._dumped_months()]
+        page = "\n".join(f'<a href="{name}">{name}</a><br>' for name in names)
+        headers = {"Content-Type": "text/html"}
+        return text(200, f"<html><body>\n{page}\n</body></html>\n", headers)
+
+    def _dumped_months(self) -> list[str]:
+        """The months of which every day is over and known; made on the 5th of the next one."""
+        known = sorted(recordings.train_days())
+        last = self._today() - timedelta(5)
+        starts = [date.fromisoformat(known[0]), _YEAR[0], last - timedelta(_DAYS_BACK)]
+        months = {_month(start + timedelta(n)) for start in starts for n in range(_DAYS_BACK)}
+        return sorted(
+            month
+            for month in months
+            if month < _month(last) and all(self._in_span(day) for day in _days_of(month))
+        )
 
     def _body(self, day: date, number: int) -> tuple[Body, int]:
         """The answer about one train and its version; -1 if there is no train."""
@@ -156,6 +194,15 @@ _EMPTY = {origin: Body.of(b"[]", origin) for origin in Origin}
 @cache
 def _stations() -> Body:
     return Body.of(recordings.stations(), Origin.RECORDED)
+
+
+def _month(day: date) -> str:
+    return day.isoformat()[:7]
+
+
+def _days_of(month: str) -> list[date]:
+    first = date.fromisoformat(f"{month}-01")
+    return [day for n in range(31) if (day := first + timedelta(n)).month == first.month]
 
 
 def _takes_json(accept: str) -> bool:

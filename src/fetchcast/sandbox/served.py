@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from io import BytesIO
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import msgspec
 
@@ -18,7 +20,7 @@ class Origin(StrEnum):
     RESAMPLED = "resampled"
     """A day made of a recorded day."""
     COMPOSED = "composed"
-    """Recorded facts in a form in which they were not recorded, and errors."""
+    """Recorded facts in a form in which they were not recorded, archives, and errors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,17 @@ def text(status: int, body: str, headers: Mapping[str, str] | None = None) -> Se
             **(headers or {}),
         },
     )
+
+
+def zipped(members: Iterable[tuple[str, bytes]], *, rows: int = 0) -> Served:
+    """An archive of files, name and content each; sent as it is, packed already."""
+    archive = BytesIO()
+    with ZipFile(archive, "w", ZIP_DEFLATED, compresslevel=3) as file:
+        for name, content in members:
+            # A fixed time of change: the same members give the same bytes.
+            file.writestr(ZipInfo(name), content, ZIP_DEFLATED)
+    headers = {"Content-Type": "application/zip", "Fetchcast-Origin": Origin.COMPOSED}
+    return Served(status=200, body=archive.getvalue(), headers=headers, rows=rows)
 
 
 def error_json(call: Call, status: int, value: object) -> Served:
