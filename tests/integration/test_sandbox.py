@@ -432,6 +432,6 @@ async def test_the_command_prints_its_addresses_and_ends_quietly(end: signal.Sig
     assert [line.split()[0] for line in lines] == ["rail", "PRH", "PRH", "stats", "Answers"]
     assert lines[4] == (
         "Answers after 100 ms; at most 20 calls a second; at most 5 calls at one time on each API; "
-        "0% of calls fail; seed 27. Ctrl-C stops it."
+        "no call fails; seed 27. Ctrl-C stops it."
     )
     assert (rest, errors, process.returncode) == (b"", b"", 0)

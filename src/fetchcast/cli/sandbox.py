@@ -89,9 +89,10 @@ def _greeting(running: Sandbox, options: SandboxOptions) -> str:
         if options.concurrency is None
         else f"at most {options.concurrency} calls at one time on each API"
     )
+    failing = f"{options.fail_share:.0%} of calls fail" if options.fail_share else "no call fails"
     enforced = (
         f"Answers after {options.latency_ms:g} ms; {rate}; {at_once}; "
-        f"{options.fail_share:.0%} of calls fail; seed {options.seed}. Ctrl-C stops it."
+        f"{failing}; seed {options.seed}. Ctrl-C stops it."
     )
     return "\n".join(
         [
