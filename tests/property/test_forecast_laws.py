@@ -43,7 +43,7 @@ def upto(table, day):
     return early.select(["cutoff", "ds", "model", "mean", *QUANTILES]).to_pylist()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(values=histories, junk=numbers)
 def test_values_after_a_cutoff_change_nothing_that_was_said_at_it(values, junk):
     """Replace everything after a cutoff of the backtest by junk: its forecasts are the same."""
@@ -74,7 +74,7 @@ def test_the_statistical_family_does_not_look_ahead_either():
     assert len(upto(before, cut)) == 3 * 7 * 6
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(values=histories)
 def test_quantiles_never_cross(values):
     """In every row of every table, of every model."""
@@ -88,10 +88,17 @@ def test_quantiles_never_cross(values):
                 assert row == sorted(row)
 
 
-@settings(max_examples=8, deadline=None)
-@given(values=histories, scale=st.sampled_from([60.0, 0.5]), shift=st.sampled_from([0.0, 1000.0]))
-def test_other_units_give_the_same_forecast_in_other_units(values, scale, shift):
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 1000),
+    scale=st.sampled_from([60.0, 0.5]),
+    shift=st.sampled_from([0.0, 1000.0]),
+)
+def test_other_units_give_the_same_forecast_in_other_units(seed, scale, shift):
     """Minutes or seconds, delay or clock: the forecast is the same moment."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.gamma(1.5, 4, 60)
+    values = [None if rng.random() < 0.1 else float(value) for value in drawn]
     plain = tables(values)["forecast"]
     moved = tables([None if v is None else v * scale + shift for v in values])["forecast"]
     size = max(1.0, *(abs(v) for v in values if v is not None))
@@ -102,11 +109,26 @@ def test_other_units_give_the_same_forecast_in_other_units(values, scale, shift)
 
 @given(values=st.lists(numbers, min_size=1, max_size=60))
 def test_with_equal_weights_the_quantiles_are_weibulls(values):
-    """numpy's "weibull" (i / (n + 1)), the definition with exact coverage."""
+    """numpy's "weibull" (i / (n + 1)), the definition with exact coverage, between the extremes;
+    beyond them the tail goes on outwards."""
     row = np.sort(np.array(values))[None]
     ours = weighted_quantiles(row, np.ones_like(row), NINE)[0]
     theirs = np.quantile(row[0], NINE, method="weibull")
-    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+    count = len(values)
+    within = (1 / (count + 1) - 1e-12 <= NINE) & (count / (count + 1) + 1e-12 >= NINE)
+    np.testing.assert_allclose(ours[within], theirs[within], rtol=1e-9, atol=1e-6)
+    assert (ours[NINE > 0.5] >= theirs[NINE > 0.5] - 1e-6).all()
+    assert (ours[NINE < 0.5] <= theirs[NINE < 0.5] + 1e-6).all()
+
+
+def test_the_tail_of_a_short_history_goes_on_as_an_exponential_one():
+    """Of 24 exponential values the 97.5th percentile is estimated near the true 3.69, on average;
+    the largest value alone would stop short of what is to come in 1 of 25 cases."""
+    draws = np.sort(np.random.default_rng(9).exponential(1, (4000, 24)), axis=1)
+    high = weighted_quantiles(draws, np.ones_like(draws), np.array([0.5, 0.975]))[:, 1]
+    covered = 1 - np.exp(-high)
+    assert covered.mean() == pytest.approx(0.975, abs=0.01)
+    assert (high > draws[:, -1]).all()
 
 
 @given(

@@ -141,6 +141,19 @@ def test_a_hole_of_years_is_no_standstill_and_costs_nothing():
     assert board["origins"] >= 5
 
 
+def test_series_that_may_not_be_judged_do_not_hold_up_the_others():
+    """Three resampled trains beside a recorded one: its backtest is what it was alone."""
+    recorded = daily(noise(60, 1), unique_id="27", scored=[True] * 60)
+    others = [
+        daily(noise(40, k), unique_id=str(k), scored=[False] * 40, start=START + dt.timedelta(20))
+        for k in (21, 23, 25)
+    ]
+    alone = of(forecast(recorded).tables["backtest"], model="climatology")
+    beside = forecast(pa.concat_tables([recorded, *others])).tables["backtest"]
+    assert alone.num_rows > 100
+    assert of(beside, model="climatology") == alone
+
+
 def test_the_timetable_of_a_coming_day_keeps_its_clock_through_summer_time():
     """15:58 in Helsinki is 13:58 UTC before and 12:58 UTC after 29 March 2026."""
     start = dt.date(2026, 1, 26)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fetchcast.forecast.calibrate import Factors, calibrated, distances, factors
+from fetchcast.forecast.calibrate import Factors, Outcomes, calibrated, distances, factors
 from fetchcast.forecast.combine import (
     COMBINED,
+    EMPIRICAL,
     Said,
     average,
     blend,
@@ -31,6 +32,7 @@ from fetchcast.forecast.periods import Bools, Floats, Ints
 _ENOUGH = 5
 _POINTS = 20
 _ENOUGH_POINTS = 50_000
+_TOO_NARROW = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +67,16 @@ def origins(panel: Panel, horizon: int, count: int, least: int) -> tuple[list[in
         panel: The series.
         horizon: How far to look ahead, if the history allows.
         count: How many cutoffs at most.
-        least: Observations that half of the series must have before the first cutoff.
+        least: Observations that half of the judged series must have before the first cutoff.
     """
-    seen = np.cumsum(~np.isnan(panel.values), axis=1) >= least
-    ready = np.flatnonzero(seen.mean(axis=0) >= 0.5)  # noqa: PLR2004
     judged = np.flatnonzero(panel.scored.any(axis=0))
-    if ready.size == 0 or judged.size == 0:
+    if judged.size == 0:
+        return [], 0
+    # Series without anything to judge by (resampled ones) have no say in when to begin.
+    values = panel.values[panel.scored.any(axis=1)]
+    seen = np.cumsum(~np.isnan(values), axis=1) >= least
+    ready = np.flatnonzero(seen.mean(axis=0) >= 0.5)  # noqa: PLR2004
+    if ready.size == 0:
         return [], 0
     start, end = int(panel.periods[judged[0]]), int(panel.periods[judged[-1]])
     first = max(int(panel.periods[ready[0]]), start - 1)
@@ -144,8 +150,9 @@ class Rehearsal:
 
     def conclude(self, past: Past, said: Said, cutoff: int | None) -> tuple[Prediction, Prediction]:
         """The families in one, as they are and calibrated, by what is known at ``cutoff``."""
-        plain = blend(said, self.weights(past, list(said), cutoff))
-        widths = self.factors(past.targets.shape[1], cutoff)
+        weights = self.weights(past, list(said), cutoff)
+        plain = blend(said, weights)
+        widths = self.factors(past.targets.shape[1], cutoff, _belief(weights))
         final = calibrated(plain, widths, self.levels)
         return plain, bounded(final, self.members.least, self.members.most)
 
@@ -173,25 +180,41 @@ class Rehearsal:
             }
         return learnt_weights(losses, origins)
 
-    def factors(self, reach: int, cutoff: int | None) -> Factors:
+    def factors(self, reach: int, cutoff: int | None, prior: float) -> Factors:
         """How much wider intervals must be, by what is known at ``cutoff``."""
-        found: list[tuple[Floats, Ints, Ints]] = []
-        for seen in self.trials:
-            row, step = np.nonzero(_known(seen, cutoff) & ~np.isnan(seen.distance[..., 0]))
-            found.append((seen.distance[row, step], step + 1, seen.targets[step]))
-        points = sum(len(each[0]) for each in found)
+        found = [_outcomes(seen, cutoff) for seen in self.trials]
+        points = sum(each.step.size for each in found)
         if points < _POINTS:
-            return Factors.none(reach)
+            return Factors.believed(reach, prior)
         # A quantile of 50,000 numbers is as good as one of millions.
         every = max(1, points // _ENOUGH_POINTS)
-        distance, steps, targets = (
-            np.concatenate([part[k][::every] for part in found]) for k in range(3)
+        whole = Outcomes(
+            **{
+                name: np.concatenate([getattr(each, name)[::every] for each in found])
+                for name in ("distance", "step", "target", "series")
+            }
         )
-        return factors(distance, steps, targets, reach)
+        return factors(whole, reach, prior)
 
     def _nine(self, said: Prediction) -> Floats:
         at = np.searchsorted(self.levels, NINE - 1e-9)
         return np.asarray(said.quantiles[..., at], np.float64)
+
+
+def _belief(weights: Mapping[str, Floats]) -> float:
+    """By how much intervals are too narrow, before anything is known.
+
+    Models that are fitted know the past too well; those of the past's quantiles do not fit.
+    """
+    total = np.sum(list(weights.values()), axis=0)
+    fitted = 1 - weights[EMPIRICAL] / total if EMPIRICAL in weights else np.ones_like(total)
+    return float(1 + _TOO_NARROW * fitted.mean())
+
+
+def _outcomes(seen: Trial, cutoff: int | None) -> Outcomes:
+    row, step = np.nonzero(_known(seen, cutoff) & ~np.isnan(seen.distance[..., 0]))
+    distance = seen.distance[row, step]
+    return Outcomes(distance=distance, step=step + 1, target=seen.targets[step], series=row)
 
 
 def _known(seen: Trial, cutoff: int | None) -> Bools:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fetchcast.forecast.models import NINE, Prediction
-from fetchcast.forecast.periods import Floats, Ints
+from fetchcast.forecast.periods import Bools, Floats, Ints
 
 COVERAGES: Floats = np.array([0.5, 0.8, 0.9, 0.95])
 _PAIRS = ((3, 5), (2, 6), (1, 7), (0, 8))
@@ -38,6 +38,11 @@ class Factors:
         """Change nothing."""
         return cls(values=np.ones((steps, COVERAGES.size)))
 
+    @classmethod
+    def believed(cls, steps: int, prior: float) -> Factors:
+        """The same factor everywhere."""
+        return cls(values=np.full((steps, COVERAGES.size), prior))
+
 
 def distances(actual: Floats, nine: Floats) -> Floats:
     """How far out each outcome is, in half-widths of each interval; 1 is just at its end.
@@ -51,23 +56,40 @@ def distances(actual: Floats, nine: Floats) -> Floats:
     """
     middle = nine[..., 4]
     found = np.empty((*actual.shape, len(_PAIRS)))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for k, (low, high) in enumerate(_PAIRS):
-            below = (middle - actual) / (middle - nine[..., low])
-            above = (actual - middle) / (nine[..., high] - middle)
-            found[..., k] = np.where(actual < middle, below, above)
-    return np.where(np.isnan(found), 0.0, found)
+    off = np.abs(actual - middle)
+    # Where nothing ever varied, a rounding error is neither a width nor a miss.
+    least = 1e-9 * (np.abs(middle) + off)
+    for k, (low, high) in enumerate(_PAIRS):
+        width = np.where(actual < middle, middle - nine[..., low], nine[..., high] - middle)
+        off_or_not = np.where(off > least, np.inf, 0.0)
+        found[..., k] = np.divide(off, width, out=off_or_not, where=width > least)
+    found[np.isnan(middle)] = np.nan
+    return found
 
 
-def factors(distance: Floats, steps: Ints, targets: Ints, horizon: int) -> Factors:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What came of past forecasts; all of shape ``(points,)`` but the first."""
+
+    distance: Floats
+    """From `distances`, shape ``(points, coverages)``."""
+    step: Ints
+    """How far ahead each point was, from 1."""
+    target: Ints
+    """Its period: a storm hits all series on one day."""
+    series: Ints
+    """Its series: all its intervals come from one history."""
+
+
+def factors(past: Outcomes, horizon: int, prior: float = 1.0) -> Factors:
     """The factors that would have made past intervals hold as often as they said.
 
     Args:
-        distance: From `distances`, shape ``(points, coverages)``.
-        steps: How far ahead each point was, from 1, shape ``(points,)``.
-        targets: The period of each point; points of one period are not independent.
+        past: What came of past forecasts.
         horizon: Steps to return.
+        prior: What the factor is believed to be before anything is known.
     """
+    steps = past.step
     buckets = 3 if steps.size >= 3 * _BUCKET_POINTS and horizon > 2 else 1  # noqa: PLR2004
     place = np.minimum((steps - 1) * buckets // horizon, buckets - 1)
     values = np.ones((horizon, COVERAGES.size))
@@ -75,34 +97,36 @@ def factors(distance: Floats, steps: Ints, targets: Ints, horizon: int) -> Facto
     for bucket in range(buckets):
         here = place == bucket
         if here.any():
-            values[ahead == bucket] = _bucket(distance[here], targets[here])
+            values[ahead == bucket] = _bucket(past, here, prior)
     return Factors(values=values)
 
 
-def _bucket(distance: Floats, targets: Ints) -> Floats:
+def _bucket(past: Outcomes, here: Bools, prior: float) -> Floats:
+    distance = past.distance[here]
+    trust = _independent(distance[:, 1] <= 1, past.target[here], past.series[here])
+    trust /= trust + _PRIOR
     count = len(distance)
-    trust = _independent(distance[:, 1] <= 1, targets)
-    trust = trust / (trust + _PRIOR)
-    found = np.empty(COVERAGES.size)
     ascending = np.sort(distance, axis=0)
-    for k, coverage in enumerate(COVERAGES):
-        at = min(count - 1, int(np.ceil((count + 1) * coverage)) - 1)
-        found[k] = ascending[at, k]
-    raw = np.clip(found, _NARROWEST, _WIDEST)
-    return np.asarray(1 + (raw - 1) * trust, np.float64)
+    at = np.minimum(count - 1, np.ceil((count + 1) * COVERAGES).astype(np.int64) - 1)
+    raw = np.clip(ascending[at, np.arange(COVERAGES.size)], _NARROWEST, _WIDEST)
+    return np.asarray(prior + (raw - prior) * trust, np.float64)
 
 
-def _independent(held: np.ndarray, targets: Ints) -> float:
-    """How many independent outcomes ``held`` is worth: a storm hits all series on one day."""
-    _, days = np.unique(targets, return_inverse=True)
+def _independent(held: Bools, target: Ints, series: Ints) -> float:
+    """How many independent outcomes ``held`` is worth.
+
+    A storm hits all series on one day: how much the share that held differs from day to day tells
+    how much. All intervals of a series come from one history: no more than the series and days.
+    """
+    _, days = np.unique(target, return_inverse=True)
     count = np.bincount(days)
+    most = count.size + np.unique(series).size
     share = np.bincount(days, weights=held) / count
-    chance = float(held.mean())
-    spread = float(share.var()) if share.size > 1 else 0.0
+    chance, spread = float(held.mean()), float(share.var())
     if spread <= 0:
-        return float(share.size)
-    worth = chance * (1 - chance) / spread * share.size
-    return float(np.clip(worth, min(share.size, len(held)), len(held)))
+        return float(count.size)
+    worth = chance * (1 - chance) / spread * count.size
+    return float(min(max(worth, count.size), most, held.size))
 
 
 def calibrated(said: Prediction, found: Factors, levels: Floats) -> Prediction:

@@ -20,6 +20,9 @@ SAME_SEASON_SHARE = 0.3
 
 HALF_LIFE_DAYS = 120.0
 
+_TAIL = 0.2
+_TAIL_VALUES = 8
+
 Weigh: TypeAlias = Callable[[Past, int], Floats]
 """From the past and a place in the cycle to one weight per period, shape ``(periods,)`` or
 ``(series, periods)``; only their proportions matter."""
@@ -37,8 +40,9 @@ def weighted_quantiles(values: Floats, weights: Floats, levels: Floats) -> Float
         levels: Shape ``(levels,)``, between 0 and 1, ascending.
 
     Returns:
-        Shape ``(series, levels)``; beyond the ends the smallest and the largest value, NaN for a
-        row without values.
+        Shape ``(series, levels)``; NaN for a row without values. Beyond the ends of a short
+        history the tail goes on as an exponential one, as steep as its outer fifth is: the largest
+        of 20 days is not the worst there is.
     """
     total = weights.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -50,7 +54,26 @@ def weighted_quantiles(values: Floats, weights: Floats, levels: Floats) -> Float
     for row in np.flatnonzero(counts):
         end = counts[row]
         found[row] = np.interp(levels, places[row, :end], values[row, :end])
+        if places[row, end - 1] < levels[-1] or places[row, 0] > levels[0]:
+            weighed = weights[row, :end], places[row, :end]
+            found[row] += _beyond(values[row, :end], *weighed, levels)
+            found[row] -= _beyond(-values[row, end - 1 :: -1], *_turned(*weighed), 1 - levels)
     return found
+
+
+def _turned(weights: Floats, places: Floats) -> tuple[Floats, Floats]:
+    return weights[::-1], 1 - places[::-1]
+
+
+def _beyond(values: Floats, weights: Floats, places: Floats, levels: Floats) -> Floats:
+    """How much further than the largest value each level lies."""
+    outside, outer = levels > places[-1], places > 1 - _TAIL
+    if not outside.any() or values.size < _TAIL_VALUES or not outer.any():
+        return np.zeros(levels.size)
+    start = np.interp(1 - _TAIL, places, values)
+    steep = float(((values - start) * weights)[outer].sum() / weights[outer].sum())
+    further = np.log((1 - places[-1]) / np.maximum(1 - levels, 1e-9))
+    return np.where(outside, steep * further, 0.0)
 
 
 class Weighted:

@@ -31,7 +31,7 @@ _FINE_ROWS = 20_000
 _FEW_SERIES = 200
 _SAMPLE = 40
 _SHORT = 200
-_FITTED_ORIGINS = 6
+_FITTED_ORIGINS = 5
 _NO_LEVEL = 1.15
 """Above this `restlessness` no statistical model has anything to find."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

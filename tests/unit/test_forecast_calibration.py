@@ -1,0 +1,61 @@
+"""Calibration: too narrow becomes wide enough, by as much as is known and no more."""
+
+import numpy as np
+import pytest
+
+from fetchcast.forecast.calibrate import Factors, Outcomes, calibrated, distances, factors
+from fetchcast.forecast.models import GRID, NINE, Prediction
+
+scipy = pytest.importorskip("scipy.stats")
+
+
+def outcomes(y, width, *, series, days):
+    """Normal outcomes beside normal intervals of ``width`` standard deviations."""
+    nine = np.broadcast_to(width * scipy.norm.ppf(NINE), (*y.shape, 9))
+    return Outcomes(distance=distances(y, nine), step=days + 1, target=days, series=series)
+
+
+def test_intervals_of_half_the_width_are_doubled():
+    """500 series of 40 days, intervals half as wide as they should be: twice as wide, nearly."""
+    series, days = (axis.ravel() for axis in np.indices((500, 40)))
+    y = np.random.default_rng(1).normal(size=series.size)
+    found = factors(outcomes(y, 0.5, series=series, days=days), 40).values
+    np.testing.assert_allclose(found, 2.0, atol=0.25)
+    said = Prediction(
+        quantiles=np.broadcast_to(0.5 * scipy.norm.ppf(GRID), (1, 40, 199)), mean=np.zeros((1, 40))
+    )
+    after = calibrated(said, Factors(values=found), GRID).quantiles[0, 0]
+    fresh = np.random.default_rng(2).normal(size=20_000)
+    for low, high, nominal in ((19, 179, 0.8), (9, 189, 0.9), (4, 194, 0.95)):
+        held = np.mean((fresh >= after[low]) & (fresh <= after[high]))
+        assert held == pytest.approx(nominal, abs=0.03)
+
+
+def test_right_intervals_are_left_alone():
+    series, days = (axis.ravel() for axis in np.indices((500, 40)))
+    y = np.random.default_rng(3).normal(size=series.size)
+    found = factors(outcomes(y, 1.0, series=series, days=days), 40).values
+    np.testing.assert_allclose(found, 1.0, atol=0.1)
+
+
+def test_one_short_history_moves_little():
+    """Ten days of one series that all fell outside: widened, but not fourfold."""
+    series, days = np.zeros(10, np.int64), np.arange(10)
+    found = factors(outcomes(np.full(10, 30.0), 1.0, series=series, days=days), 10).values
+    assert (found > 1.1).all()
+    assert (found < 1.8).all()
+
+
+def test_a_storm_that_hits_all_series_on_one_day_is_one_storm():
+    """The same share outside, spread over many days or on two: the latter proves less."""
+    series, days = (axis.ravel() for axis in np.indices((200, 20)))
+    rng = np.random.default_rng(4)
+    scattered = np.where(rng.random(series.size) < 0.4, 30.0, 0.1)
+    together = np.where(days < 8, 30.0, 0.1)
+    alone = factors(outcomes(scattered, 1.0, series=series, days=days), 20).values
+    one = factors(outcomes(together, 1.0, series=series, days=days), 20).values
+    assert (one[:, 1] - 1).max() < 0.6 * (alone[:, 1] - 1).max()
+
+
+def test_without_evidence_the_belief_stands():
+    assert (Factors.believed(3, 1.1).values == 1.1).all()
