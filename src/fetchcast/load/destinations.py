@@ -12,15 +12,18 @@ from fetchcast.errors import ConfigError
 from fetchcast.records import Destination
 
 _Options = TypeVar("_Options")
-_KNOWN = "duckdb:///file.duckdb, postgresql://host/database, parquet:///folder or csv:///file.csv"
+_KNOWN = (
+    "duckdb:///file.duckdb, postgresql://host/database, sqlite:///file.db, parquet:///folder or "
+    "csv:///file.csv"
+)
 
 
 def open_destination(url: str, folder: Path) -> Destination:
     """The destination at ``url``; nothing is opened before it is used.
 
     Args:
-        url: ``duckdb:///x.duckdb``, ``postgresql://user:password@host/db``, ``parquet:///dir`` or
-            ``csv:///results.csv``; four slashes make a path absolute.
+        url: ``duckdb:///x.duckdb``, ``postgresql://user:password@host/db``, ``sqlite:///x.db``,
+            ``parquet:///dir`` or ``csv:///results.csv``; four slashes make a path absolute.
         folder: What relative paths are relative to: the folder of the pipeline file.
 
     Raises:
@@ -35,6 +38,10 @@ def open_destination(url: str, folder: Path) -> Destination:
         from fetchcast.load.postgres import PostgreSQL  # noqa: PLC0415
 
         return PostgreSQL(url)
+    if scheme == "sqlite":
+        from fetchcast.load.sqlite import SQLite  # noqa: PLC0415
+
+        return SQLite(_path(url, folder), url)
     if scheme == "parquet":
         from fetchcast.load.files import ParquetFolder  # noqa: PLC0415
 

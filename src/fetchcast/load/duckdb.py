@@ -139,6 +139,10 @@ class DuckDBEngine:
     def _mark(self, table: str) -> None:
         self.run(f"COMMENT ON TABLE {self.name(table)} IS {sql.text_literal(sql.MARK)}")
 
+    def widen(self, table: str, column: str, type_: str) -> None:
+        """Change the type of a column and cast what is in it."""
+        self.run(sql.alter_type(self.name(table), column, type_))
+
     def name(self, table: str) -> str:
         """The quoted name."""
         return sql.quoted(table)

@@ -236,6 +236,10 @@ class PostgresEngine:
         self.run(f"COMMENT ON TABLE {place} IS {sql.text_literal(sql.MARK)}")
         self._locked.add(table)
 
+    def widen(self, table: str, column: str, type_: str) -> None:
+        """Change the type of a column and cast what is in it."""
+        self.run(sql.alter_type(self.name(table), column, type_))
+
     def name(self, table: str) -> str:
         """The quoted name, with its schema."""
         return f"{sql.quoted(self._schema)}.{sql.quoted(table)}"
@@ -261,21 +265,10 @@ class PostgresEngine:
         No unique index is needed: the lock of the table keeps other loads from adding a key
         twice, and a hash join over both sides costs less than an index probed row by row.
         """
-        place = self.name(table)
-        same = sql.matches(merge.key, "t", merge.casts)
-        changed = sql.differs(merge.others, merge.casts, "t")
+        place, source = self.name(table), sql.quoted(STAGE)
         if self._session.version >= _HAS_MERGE:
-            return self.run(sql.merge_into(place, sql.quoted(STAGE), merge))
-        touched = 0
-        if merge.others:
-            touched += self.run(
-                f"UPDATE {place} t SET {sql.assignments(merge.others, merge.casts)} "
-                f"FROM {sql.quoted(STAGE)} s WHERE {same} AND ({changed})"
-            )
-        missing = f" WHERE NOT EXISTS (SELECT 1 FROM {place} t WHERE {same})"
-        return touched + self.run(
-            sql.insert_from(place, sql.quoted(STAGE), merge.columns, merge.casts, missing)
-        )
+            return self.run(sql.merge_into(place, source, merge))
+        return sum(self.run(step) for step in sql.update_and_insert(place, source, merge))
 
     def prepare_lookup(self, table: str, key: Sequence[str], staged: int) -> None:
         """Index the key of a table that is large beside what is looked for in it.

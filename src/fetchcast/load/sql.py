@@ -94,6 +94,23 @@ POSTGRES = Dialect(
     longest_name=63,
 )
 
+SQLITE = Dialect(
+    name="SQLite",
+    types={
+        "text": "TEXT",
+        "integer": "INTEGER",
+        "number": "REAL",
+        "flag": "BOOLEAN",
+        "moment": "TIMESTAMPTZ",
+        "local": "TIMESTAMP",
+        "day": "DATE",
+        "time": "TIME",
+        "bytes": "BLOB",
+    },
+    list_suffix=" JSON TEXT",
+    decimal="TEXT",
+)
+
 _ARROW_KINDS: Mapping[str, pa.DataType] = {
     "text": pa.string(),
     "integer": pa.int64(),
@@ -253,3 +270,23 @@ def merge_into(table: str, source: str, merge: RowMerge) -> str:
         f"{update}WHEN NOT MATCHED THEN INSERT ({listed(merge.columns)}) "
         f"VALUES ({picked(merge.columns, merge.casts)})"
     )
+
+
+def update_and_insert(table: str, source: str, merge: RowMerge) -> list[str]:
+    """What `merge_into` does, in two statements, for databases without ``MERGE``."""
+    same = matches(merge.key, "t", merge.casts)
+    missing = f" WHERE NOT EXISTS (SELECT 1 FROM {table} t WHERE {same})"
+    insert = insert_from(table, source, merge.columns, merge.casts, missing)
+    if not merge.others:
+        return [insert]
+    update = (
+        f"UPDATE {table} AS t SET {assignments(merge.others, merge.casts)} FROM {source} s "
+        f"WHERE {same} AND ({differs(merge.others, merge.casts, 't')})"
+    )
+    return [update, insert]
+
+
+def alter_type(table: str, column: str, type_: str) -> str:
+    """``ALTER TABLE`` that widens a column and casts what is in it."""
+    name = quoted(column)
+    return f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {type_} USING CAST({name} AS {type_})"

@@ -38,6 +38,9 @@ class Engine(Protocol):
     def create(self, table: str, columns: Mapping[str, str]) -> None:
         """Make the table, with our mark."""
 
+    def widen(self, table: str, column: str, type_: str) -> None:
+        """Change the type of a column and cast what is in it."""
+
     def name(self, table: str) -> str:
         """The quoted name, with its schema."""
 
@@ -190,10 +193,7 @@ class TableLoading:
             return
         wider = self._wider(have[name], field)
         if wider != have[name]:
-            self._engine.run(
-                f"ALTER TABLE {place} ALTER COLUMN {sql.quoted(name)} TYPE {wider} "
-                f"USING CAST({sql.quoted(name)} AS {wider})"
-            )
+            self._engine.widen(table, name, wider)
         casts[name] = wider
 
     def _wider(self, reported: str, field: pa.Field) -> str:
