@@ -79,6 +79,8 @@ class Planned:
     """Why there is no request; None if there is one."""
     rejected: bool = False
     """True if the row is bad and nobody asked to skip such rows: the run is not complete."""
+    final_at: float | None = None
+    """An answer from before this moment (seconds since 1970, UTC) may still change; None: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

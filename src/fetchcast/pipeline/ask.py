@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +18,8 @@ from fetchcast.records import Fate, Outcome, Planned, Request
 _WINDOW = 500
 """Rows whose keys are looked up at a time: all keys are never held."""
 
-Fates = Callable[[Sequence[str]], Mapping[str, Fate]]
+Fates = Callable[[Sequence[str], float | None], Mapping[str, Fate]]
+"""Of these keys, those with an answer that is not from before the moment (None: any answer)."""
 
 
 def plans(pipeline: Pipeline, *, now: float) -> list[Plan]:
@@ -80,7 +81,7 @@ class Selection:
         """The calls of ``plan`` that are to be made now; each key once."""
         rows = plan.rows()
         while window := list(islice(rows, _WINDOW)):
-            yield from self._window(plan.name, window)
+            yield from self._window(plan, window)
 
     def watch(self, event: Event) -> None:
         """Forget keys that are on the disk: from there on the landing knows them."""
@@ -91,24 +92,37 @@ class Selection:
                 for _ in range(min(count, len(self._ended))):
                     self._pending.discard(self._ended.popleft())
 
-    def _window(self, resource: str, window: list[Planned]) -> Iterator[Request]:
-        fates = self.fates([row.request.key for row in window if row.request])
+    def _window(self, plan: Plan, window: list[Planned]) -> Iterator[Request]:
+        fates = self._fates(plan, window)
         passed = 0
         for row in window:
             if row.request is None:
                 self._skip(row)
             elif self._is_repeat(row.request):
-                self.repeated[resource] += 1
+                self.repeated[plan.name] += 1
                 passed += 1
             elif self._wanted(row.request.key, fates.get(row.request.key)):
                 self._pending.add(row.request.key)
                 yield row.request
             else:
                 done = fates.get(row.request.key) in {Fate.LANDED, Fate.EMPTY}
-                (self.already if done else self.unselected)[resource] += 1
+                (self.already if done else self.unselected)[plan.name] += 1
                 passed += 1
         if passed:
             self.events(Passed(at=self.clock.now(), count=passed))
+
+    def _fates(self, plan: Plan, window: list[Planned]) -> Mapping[str, Fate]:
+        """What is known of the calls in ``window``, leaving out answers that have grown old."""
+        now = self.clock.now()
+        oldest = None if plan.refresh_s is None else now - plan.refresh_s
+        by_moment: dict[float | None, list[str]] = defaultdict(list)
+        for row in window:
+            if row.request is not None:
+                by_moment[_since(oldest, row.final_at, now)].append(row.request.key)
+        found: dict[str, Fate] = {}
+        for since, keys in by_moment.items():
+            found |= self.fates(keys, since)
+        return found
 
     def _is_repeat(self, request: Request) -> bool:
         return request.key in self._pending
@@ -133,3 +147,11 @@ class Selection:
                 finished_at=self.clock.now(),
             )
         )
+
+
+def _since(oldest: float | None, final_at: float | None, now: float) -> float | None:
+    """The moment from which on an answer counts; an unsettled day's never does."""
+    if final_at is None:
+        return oldest
+    settled = min(final_at, now)
+    return settled if oldest is None else max(oldest, settled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -83,6 +83,23 @@ def _refuse(key: str, raw: Any) -> ParamOptions:
     raise ConfigError(key, raw, "a value, a list of values, dates, or a CSV column")
 
 
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour|day|week)s?")
+
+
+def is_dates(raw: Any) -> bool:
+    """Whether ``raw``, a parameter as it stands in the file, is days."""
+    return isinstance(raw, dict) and "csv" not in raw
+
+
+def seconds_in(key: str, text: str) -> float:
+    """The seconds in a span such as "6 hours" or "2 days"; raises `ConfigError` about ``key``."""
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        raise ConfigError(key, text, "a span like '30 minutes', '6 hours', '2 days', '1 week'")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
 def days_in(text: str, *, before: date) -> int:
     """How many days ``text`` ("365 days", "12 months") spans, counted back from ``before``."""
     found = _DURATION.fullmatch(text.strip())
@@ -134,7 +151,13 @@ def span(options: Dates, *, now: float) -> tuple[date, int, int]:
     return first, (last - first).days // step + 1, step
 
 
-def dates(options: Dates, *, now: float) -> list[str]:
-    """The days of ``options``, as texts in their format, the oldest first."""
+def days(options: Dates, *, now: float) -> list[date]:
+    """The days of ``options``, the oldest first."""
     first, count, step = span(options, now=now)
-    return [(first + timedelta(days=i * step)).strftime(options.format) for i in range(count)]
+    return [first + timedelta(days=i * step) for i in range(count)]
+
+
+def end_of(day: date, zone: str) -> float:
+    """When ``day`` is over in the time zone ``zone``, in seconds since 1970."""
+    midnight = datetime.combine(day + timedelta(days=1), time(), tzinfo=_zone(zone))
+    return midnight.timestamp()

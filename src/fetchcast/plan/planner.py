@@ -9,13 +9,22 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from fetchcast.errors import ConfigError
-from fetchcast.plan.params import RULES, Csv, Dates, ParamOptions, dates, read_param, span
+from fetchcast.plan.params import (
+    RULES,
+    Csv,
+    Dates,
+    days,
+    end_of,
+    is_dates,
+    read_param,
+    seconds_in,
+)
 from fetchcast.plan.sources import csv_count, csv_rows
 from fetchcast.records import Planned, Request, Scalar, request_key
 
@@ -35,6 +44,24 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Sent with the calls of this resource only."""
     method: str = "GET"
     """The HTTP method."""
+    refresh: str | None = None
+    """Answers older than this ("1 day", "6 hours") are asked for again; never if not given."""
+    settles: str | None = None
+    """How long after its day an answer may still change ("2 days"): until one was given later than
+    that, the day is asked for again. For resources with days as a parameter."""
+
+    def __post_init__(self) -> None:
+        for key in ("refresh", "settles"):
+            text = getattr(self, key)
+            if text is not None:
+                seconds_in(key, text)
+        if self.settles is not None and not any(map(is_dates, self.params.values())):
+            raise ValueError(f"settles = {self.settles!r}: expected a parameter with days")
+
+    @property
+    def refresh_s(self) -> float | None:
+        """``refresh`` in seconds."""
+        return None if self.refresh is None else seconds_in("refresh", self.refresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +72,28 @@ class _Value:
     sent: Mapping[str, Scalar]
     problem: str | None = None
     rejected: bool = False
+    over_at: float | None = None
+    """When the day that it is will be over."""
+
+
+class _Days:
+    """An axis of days."""
+
+    def __init__(self, name: str, options: Dates, now: float) -> None:
+        self._name, self._options = name, options
+        self._days = days(options, now=now)
+
+    def count(self) -> int:
+        return len(self._days)
+
+    def __iter__(self) -> Iterator[_Value]:
+        for day in self._days:
+            named = {self._name: day.strftime(self._options.format)}
+            yield _Value(named, named, over_at=end_of(day, self._options.time_zone))
 
 
 class _Listed:
-    """An axis of given values, or days."""
+    """An axis of given values."""
 
     def __init__(self, name: str, values: Sequence[Scalar]) -> None:
         self._name, self._values = name, values
@@ -88,6 +133,9 @@ class _File:
         return _Value({**row, **sent}, sent)
 
 
+_Axis: TypeAlias = _Days | _Listed | _File
+
+
 class Plan:
     """The calls of one resource, known before anything is sent.
 
@@ -107,6 +155,7 @@ class Plan:
         self, name: str, options: CallOptions, *, base_url: str, folder: Path, now: float
     ) -> None:
         self.name, self._options, self._folder, self._now = name, options, folder, now
+        self.refresh_s = options.refresh_s
         self._url = base_url.rstrip("/") + "/" + options.path.lstrip("/")
         self._params = {
             key: read_param(f"resource.{name}.params.{key}", raw)
@@ -143,7 +192,19 @@ class Plan:
             )
         sent = {k: v for value in values for k, v in value.sent.items()}
         request = self._request(sent, columns)
-        return Planned(position=position, resource=self.name, params=columns, request=request)
+        return Planned(
+            position=position,
+            resource=self.name,
+            params=columns,
+            request=request,
+            final_at=self._final_at(values),
+        )
+
+    def _final_at(self, values: tuple[_Value, ...]) -> float | None:
+        if self._options.settles is None:
+            return None
+        over = max(value.over_at for value in values if value.over_at is not None)
+        return over + seconds_in("settles", self._options.settles)
 
     def _request(self, sent: Mapping[str, Scalar], columns: Mapping[str, Scalar]) -> Request:
         url = _fill(self._url, sent)
@@ -177,13 +238,17 @@ class Plan:
                 f"{{{idle[0]}}} in the path or the query; nothing uses this parameter",
             )
 
-    def _build_axes(self) -> list[_Listed | _File]:
-        axes: dict[str, _Listed | _File] = {}
+    def _build_axes(self) -> list[_Axis]:
+        axes: dict[str, _Axis] = {}
         for name, option in self._params.items():
             if isinstance(option, Csv):
                 axes.setdefault(f"csv:{option.csv}", self._file(option.csv))
+            elif isinstance(option, Dates):
+                axes[f"param:{name}"] = _Days(name, option, self._now)
             else:
-                axes[f"param:{name}"] = _Listed(name, self._listed(option))
+                axes[f"param:{name}"] = _Listed(
+                    name, option if isinstance(option, list) else [option]
+                )
         return list(axes.values())
 
     def _file(self, path: str) -> _File:
@@ -193,13 +258,6 @@ class Plan:
             if isinstance(option, Csv) and option.csv == path
         }
         return _File(self._folder / path, together)
-
-    def _listed(self, option: ParamOptions) -> Sequence[Scalar]:
-        if isinstance(option, Dates):
-            span(option, now=self._now)
-            return dates(option, now=self._now)
-        assert not isinstance(option, Csv)
-        return option if isinstance(option, list) else [option]
 
 
 def skip_key(row: Planned) -> str:

@@ -1,0 +1,142 @@
+"""Later runs ask only for what is missing, has grown old, or may still have changed."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from fetchcast import arun
+from fetchcast.config import Pipeline, pipeline_from
+from fetchcast.errors import ConfigError
+from fetchcast.testing import Api, FakeClock, Reply, json_reply, running_api
+
+NOON = 1_795_003_200.0  # 2026-11-18 12:00 UTC
+DAY_S = 86_400.0
+
+
+def pipeline(folder: Path, api: Api, **resource: Any) -> Pipeline:
+    raw = {
+        "name": "days",
+        "api": {"base_url": api.url},
+        "resource": {
+            "days": {
+                "path": "{date}",
+                "params": {"date": {"from": "2026-11-14", "to": "2026-11-17"}},
+                **resource,
+            }
+        },
+        "table": {"rows": {"from": "days", "rows": "[*]", "carry": {"day": "param:date"}}},
+    }
+    return pipeline_from(raw, folder=folder)
+
+
+def answers() -> dict[str, list[Reply]]:
+    """Each day says another number each time it is asked; one has no row at first."""
+    found = {
+        f"/2026-11-{day}": [json_reply([{"n": 100 * day + asked}]) for asked in range(9)]
+        for day in range(14, 18)
+    }
+    found["/2026-11-17"][0] = json_reply([])
+    return found
+
+
+def newest(folder: Path) -> dict[str, int]:
+    with duckdb.connect(str(folder / "days.duckdb"), read_only=True) as connection:
+        found = connection.execute("select day::varchar, n from rows").fetchall()
+    assert len(found) == len(dict(found)), "no day is there twice"
+    return dict(found)
+
+
+async def test_a_day_is_asked_again_until_it_has_settled(tmp_path: Path) -> None:
+    """Of four days, two may still change; a week later they are asked once more, and then never."""
+    clock = FakeClock(now=NOON)
+    async with running_api(answers()) as api:
+        made = pipeline(tmp_path, api, settles="2 days")
+        await arun(made, clock=clock)
+        assert newest(tmp_path) == {"2026-11-14": 1400, "2026-11-15": 1500, "2026-11-16": 1600}
+
+        clock.advance(60.0)
+        report = await arun(made, clock=clock)
+        assert Counter(api.hits) == {
+            "/2026-11-14": 1,
+            "/2026-11-15": 1,
+            "/2026-11-16": 2,
+            "/2026-11-17": 2,
+        }
+        assert report.resources["days"].already == 2
+        assert newest(tmp_path)["2026-11-16"] == 1601
+        assert newest(tmp_path)["2026-11-17"] == 1701
+
+        clock.advance(7 * DAY_S)
+        await arun(made, clock=clock)
+        await arun(made, clock=clock)
+        assert Counter(api.hits)["/2026-11-16"] == 3
+        assert Counter(api.hits)["/2026-11-14"] == 1
+        assert newest(tmp_path)["2026-11-17"] == 1702
+
+
+async def test_answers_that_have_grown_old_are_asked_for_again(tmp_path: Path) -> None:
+    clock = FakeClock(now=NOON)
+    async with running_api(answers()) as api:
+        made = pipeline(tmp_path, api, refresh="1 day")
+        await arun(made, clock=clock)
+        clock.advance(DAY_S / 2)
+        await arun(made, clock=clock)
+        assert len(api.hits) == 4
+        clock.advance(DAY_S)
+        await arun(made, clock=clock)
+        assert len(api.hits) == 8
+        assert newest(tmp_path)["2026-11-14"] == 1401
+
+
+async def test_a_refresh_that_fails_leaves_the_rows_there_were(tmp_path: Path) -> None:
+    replies = answers()
+    replies["/2026-11-14"][1:] = [Reply(404)] * 8
+    clock = FakeClock(now=NOON)
+    async with running_api(replies) as api:
+        made = pipeline(tmp_path, api, refresh="1 day")
+        await arun(made, clock=clock)
+        clock.advance(2 * DAY_S)
+        report = await arun(made, clock=clock)
+    assert report.end == 3
+    assert newest(tmp_path)["2026-11-14"] == 1400
+    assert newest(tmp_path)["2026-11-15"] == 1501
+
+
+async def test_another_address_is_refused_before_anything_is_mixed(tmp_path: Path) -> None:
+    async with running_api(answers()) as one, running_api(answers()) as other:
+        await arun(pipeline(tmp_path, one), clock=FakeClock(now=NOON))
+        with pytest.raises(ConfigError, match="the rows of both"):
+            await arun(pipeline(tmp_path, other), clock=FakeClock(now=NOON))
+        assert other.hits == []
+
+
+async def test_a_column_that_is_no_longer_wanted_does_not_stay_behind(tmp_path: Path) -> None:
+    """A changed shape makes the table anew from what has landed, without a call."""
+    clock = FakeClock(now=NOON)
+    async with running_api(answers()) as api:
+        made = pipeline(tmp_path, api)
+        await arun(made, clock=clock)
+        table = {"rows": {"from": "days", "rows": "[*]", "columns": {"number": "n"}}}
+        raw = {"name": "days", "api": {"base_url": api.url}, "table": table}
+        resource = {
+            "path": "{date}",
+            "params": {"date": {"from": "2026-11-14", "to": "2026-11-17"}},
+        }
+        again = pipeline_from({**raw, "resource": {"days": resource}}, folder=tmp_path)
+        await arun(again, clock=clock)
+        assert len(api.hits) == 4
+    with duckdb.connect(str(tmp_path / "days.duckdb"), read_only=True) as connection:
+        names = [row[0] for row in connection.execute("describe rows").fetchall()]
+        numbers = connection.execute("select number from rows order by 1").fetchall()
+    assert "n" not in names
+    assert numbers == [(1400,), (1500,), (1600,)]
+
+
+@pytest.mark.parametrize("wrong", [{"refresh": "sometimes"}, {"settles": "soon"}])
+async def test_a_span_that_is_none_is_refused(tmp_path: Path, wrong: dict[str, str]) -> None:
+    async with running_api({}) as api:
+        with pytest.raises(ConfigError, match="a span like"):
+            pipeline(tmp_path, api, **wrong)
