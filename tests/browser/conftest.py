@@ -113,10 +113,9 @@ OPTIONS = AppOptions(
 )
 
 
-def fill(folder: Path) -> str:
-    """Forecast the world into a DuckDB file in ``folder``; its address."""
+def fill(folder: Path, url: str = "duckdb:///world.duckdb") -> str:
+    """Forecast the world into the destination at ``url``; its address."""
     found = forecast_series("arrival_delay", observations(), SERIES, run="first", today=TODAY)
-    url = "duckdb:///world.duckdb"
     with open_destination(url, folder).load() as loading:
         for name, rows in found.tables.items():
             target = Target(table=name, disposition=Disposition.REPLACE, key=())
@@ -140,6 +139,8 @@ def world(tmp_path_factory) -> Source:
 
 class Running(uvicorn.Server):
     """An app that listens on a free port in a thread of its own."""
+
+    fill = staticmethod(fill)
 
     def __init__(self, source: Source, *, clock=None, **more) -> None:
         app = create_app(source, clock=clock or Noon(), **more)

@@ -373,3 +373,4 @@ new ResizeObserver(() => {
 press();
 draw();
 holder.dataset.drawn = "true";
+performance.mark("chart-drawn");

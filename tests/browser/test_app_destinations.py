@@ -1,0 +1,95 @@
+"""The same app over PostgreSQL, over nothing yet, and over a file that changes beneath it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pytest
+
+from fetchcast.load.destinations import open_destination
+
+
+def get_json(url):
+    with urlopen(url) as answer:
+        return json.load(answer)
+
+
+def refused(url):
+    """Status and text of an answer that is none."""
+    with pytest.raises(HTTPError) as caught:
+        urlopen(url)
+    with caught.value as answer:
+        return answer.code, answer.read().decode()
+
+
+@pytest.mark.postgres
+def test_postgresql_gives_the_same_answers(world, site, postgres_url, tmp_path, running):
+    """Question, series, tables and queries do not depend on where the tables are."""
+    other = replace(world, destination=running.fill(tmp_path, postgres_url), folder=tmp_path)
+    with running(other) as second:
+        for path in (
+            "/api/v1/questions/tampere?deadline=16:07",
+            "/api/v1/series",
+            "/api/v1/series/arrival_delay/27%20TPE/backtest",
+            "/api/v1/tables/observation/rows?filter=unique_id:eq:27+TPE&sort=-ds&limit=5",
+        ):
+            assert get_json(second + path) == get_json(site + path), path
+        with urlopen(second + "/data/forecast") as page:
+            assert "q975" in page.read().decode()
+        asked = second + "/api/v1/sql?q="
+        assert get_json(asked + quote("select 1 as one"))["rows"] == [{"one": 1}]
+        for sql in (
+            "drop table forecast",
+            "select 1; drop table forecast",
+            "select 1) as x; commit; drop table forecast; --",
+            "insert into forecast(series) values ('x') returning 1",
+            "copy forecast to '/tmp/stolen'",
+        ):
+            assert refused(asked + quote(sql))[0] == 422, sql
+        assert get_json(second + "/api/v1/questions/tampere")["date"] == "2026-03-04"
+
+
+def test_a_database_that_is_not_there_yet_is_a_page_with_the_next_command(world, tmp_path, running):
+    with running(replace(world, folder=tmp_path)) as site:
+        status, text = refused(site + "/")
+        assert status == 503
+        assert "fetchcast run train-27.toml" in text
+        status, text = refused(site + "/api/v1/series")
+        assert status == 503
+        assert json.loads(text)["title"] == "Nothing to show yet"
+
+
+def test_a_destination_that_cannot_be_reached_never_shows_its_password(world, running):
+    """The page says what is wrong without the secret."""
+    url = "postgresql://someone:s3cret@127.0.0.1:9/none"
+    with running(replace(world, destination=url)) as site:
+        for path in ("/", "/data", "/api/v1/series"):
+            status, text = refused(site + path)
+            assert status == 503
+            assert "s3cret" not in text
+
+
+def test_a_new_load_is_seen_at_once_and_nothing_fails_meanwhile(world, tmp_path, running):
+    """Versions are published while the app reads; each answer is of one whole version."""
+    url = running.fill(tmp_path)
+    with running(replace(world, folder=tmp_path)) as site:
+        before = get_json(site + "/api/v1/series")["total"]
+        for count in range(3):
+            with open_destination(url, tmp_path).load() as loading:
+                loading.write(_one_more(tmp_path, url, count))
+            assert get_json(site + "/api/v1/series")["total"] == before + 1
+
+
+def _one_more(folder, url, count):
+    from fetchcast.records import Batch, Target
+
+    rows = open_destination(url, folder).query(
+        "select * replace ('another' as series, 'x' as unique_id, "
+        f"{count} as observations) from series limit 1"
+    )
+    target = Target(table="series", key=("series", "unique_id"), whole_keys=False)
+    return Batch(target=target, rows=rows)
