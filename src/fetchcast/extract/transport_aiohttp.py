@@ -35,6 +35,7 @@ from fetchcast.extract.failures import (
     too_large,
     undecodable,
 )
+from fetchcast.extract.proxies import Proxies
 from fetchcast.extract.transport_contract import Done, TransportOptions
 from fetchcast.records import Answer, Request
 
@@ -59,7 +60,6 @@ async def open_aiohttp(options: TransportOptions) -> AsyncIterator[AiohttpTransp
         headers={"User-Agent": options.user_agent, "Accept-Encoding": ENCODINGS},
         auto_decompress=False,  # See `fetchcast.extract.decoding`.
         timeout=aiohttp.ClientTimeout(total=None, connect=options.connect_timeout_s),
-        trust_env=options.proxy is None,
         skip_auto_headers=("Content-Type",),
         read_bufsize=_CHUNK_BYTES,
     )
@@ -116,6 +116,7 @@ class AiohttpTransport:
         # Waiting for a connection happens here, before any deadline runs.
         self._room = asyncio.Semaphore(options.max_connections)
         self._calls: set[_Call] = set()
+        self._proxies = Proxies(options)
         self._closed = False
 
     def start(self, request: Request, headers: Mapping[str, str], done: Done) -> _Call:
@@ -211,7 +212,7 @@ class AiohttpTransport:
                     headers=merged(request.headers, trail.headers),
                     data=request.body,
                     allow_redirects=False,
-                    proxy=options.proxy or None,
+                    proxy=self._proxies.of(request.url) or None,
                 )
         except aiohttp.ConnectionTimeoutError:
             raise not_connected(request.url, options) from None

@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from math import inf
 from typing import Final, TypeAlias
-from urllib.request import getproxies_environment
 
 import pycurl
 
@@ -50,6 +49,7 @@ from fetchcast.extract.failures import (
     undecodable,
 )
 from fetchcast.extract.heads import HeadReader, new_answer
+from fetchcast.extract.proxies import Proxies
 from fetchcast.extract.sockets import READ, Watch, open_watch
 from fetchcast.extract.transport_contract import Done, TransportOptions
 from fetchcast.records import Answer, Request
@@ -497,11 +497,7 @@ class _Settings:
         self.options = options
         self.http2 = options.http2 == "auto"
         self.ca_file = options.ca_file or os.environ.get("SSL_CERT_FILE")
-        found = getproxies_environment() if options.proxy is None else {}
-        self.no_proxy = found.get("no", "")
-        every = found.get("all", "") if options.proxy is None else options.proxy
-        self.plain_proxy = found.get("http", every)
-        self.tls_proxy = found.get("https", every)
+        self.proxies = Proxies(options)
 
     def apply(self, easy: pycurl.Curl) -> None:
         """Set up ``easy`` for GET calls; address, headers and what TLS decides come later."""
@@ -522,7 +518,7 @@ class _Settings:
             (pycurl.USERAGENT, options.user_agent),
             (pycurl.SSL_VERIFYPEER, int(options.verify)),
             (pycurl.SSL_VERIFYHOST, 2 if options.verify else 0),
-            (pycurl.NOPROXY, self.no_proxy),
+            (pycurl.NOPROXY, self.proxies.exceptions),
         ):
             easy.setopt(option, value)
         if self.ca_file:
@@ -580,7 +576,8 @@ class _Slot:
             self._last_lines = call.lines
         plain = url.startswith("http:")
         if plain is not self._plain:
-            easy.setopt(pycurl.PROXY, settings.plain_proxy if plain else settings.tls_proxy)
+            proxies = settings.proxies
+            easy.setopt(pycurl.PROXY, proxies.plain if plain else proxies.tls)
             # Better wait for the first connection to offer HTTP/2 than open one per call. Over
             # plain HTTP there is no offer, and the wait would be for the whole first answer.
             easy.setopt(pycurl.PIPEWAIT, int(not plain and settings.http2))

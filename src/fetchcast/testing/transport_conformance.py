@@ -538,6 +538,22 @@ class TransportConformance:
         assert answer.body == b"from the proxy"
         assert proxy.hits == ["http://far-away.invalid/x"]
 
+    async def test_the_environment_names_the_proxy(self, monkeypatch: Any) -> None:
+        """And its exceptions; an empty option goes direct all the same."""
+        routes = {"*": Reply(200, {}, b"from the proxy")}
+        direct_routes = {"*": Reply(200, {}, b"direct")}
+        async with running_api(routes) as proxy, running_api(direct_routes) as api:
+            monkeypatch.setenv("http_proxy", proxy.url)
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            async with self.transport() as transport:
+                far = await fetch(transport, call("http://far-away.invalid/x"))
+                near = await fetch(transport, call(api.url + "/x"))
+            monkeypatch.delenv("no_proxy")
+            async with self.transport(proxy="") as transport:
+                chosen = await fetch(transport, call(api.url + "/x"))
+        assert (far.body, near.body) == (b"from the proxy", b"direct")
+        assert chosen.body == b"direct"
+
 
 def _own_path(asked: Asked) -> Reply:
     return Reply(200, {}, asked.path.encode())
