@@ -389,3 +389,83 @@ def test_options_are_read_from_a_file() -> None:
 
     assert options.sources == ["trains"]
     assert options.columns == {"a": "x", "b": ColumnOptions(path="y", type="int")}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("2020-01-31T10:00:00Z", "timestamptz"),
+        ("2020-01-31T10:00:00.000Z", "timestamptz"),
+        ("2020-01-31T10:00:00.123456Z", "timestamptz"),
+        ("2020-01-31 10:00:00Z", "timestamptz"),
+        ("2020-01-31T10:00Z", "timestamptz"),
+        ("2020-01-31T12:00:00+02:00", "timestamptz"),
+        ("2020-01-31T12:00:00+0200", "timestamptz"),
+        ("2020-01-31T12:00:00+02", "timestamptz"),
+        ("2020-01-31", "date"),
+        ("0001-01-01", "date"),
+        ("9999-12-31T23:59:59.999999Z", "timestamptz"),
+        # No zone: nobody knows when that was. Nanoseconds: no destination keeps them.
+        ("2020-01-31T10:00:00", "text"),
+        ("2024-11-15 14:02:08", "text"),
+        ("2020-01-31T10:00:00.1234567Z", "text"),
+        ("2020-02-30", "text"),
+        ("2020-01-31T24:00:00Z", "text"),
+        ("2016-12-31T23:59:60Z", "text"),
+        ("0000-01-01", "text"),
+        ("0001-01-01T00:00:00+01:00", "text"),
+        ("9999-12-31T23:59:59-01:00", "text"),
+        ("20200131", "text"),
+        ("2020-1-31", "text"),
+        ("2020-W05-5", "text"),
+        ("31.1.2020", "text"),
+        ("1580464800", "text"),
+        ("Fri, 31 Jan 2020 10:00:00 GMT", "text"),
+        (" 2020-01-31", "text"),
+        ("2020-01-31\n", "text"),
+    ],
+)
+def test_dates_and_times_in_the_dialects_of_apis(text: str, kind: str) -> None:
+    """Learnt from the first answer or met later in a column of times: the same decision."""
+    shaper = Shaper("t", simply())
+    shaper.shape([landed([{"at": text}])])
+    later = Shaper("t", simply())
+    first = "2019-12-31" if kind == "date" else "2019-12-31T10:00:00Z"
+    later.shape([landed([{"at": first}])])
+    later.shape([landed([{"at": text}])])
+
+    assert shaper.schema()["t"]["at"] == kind
+    assert later.schema()["t"]["at"] == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "cell"),
+    [
+        ("int", "7", 7),
+        ("int", 7.0, 7),
+        ("int", "007", 7),
+        ("int", True, None),
+        ("int", "7.5", None),
+        ("int", 2**63, None),
+        ("float", "1e3", 1000.0),
+        ("float", 7, 7.0),
+        ("float", 2**53 + 1, None),
+        ("float", "nan", None),
+        ("bool", "True", True),
+        ("bool", 1, None),
+        ("text", 7, "7"),
+        ("text", True, "true"),
+        ("date", "2020-01-31", date(2020, 1, 31)),
+        ("date", "2020-01-31T10:00:00Z", None),
+        ("timestamptz", "2020-01-31T10:00:00", datetime(2020, 1, 31, 10, tzinfo=UTC)),
+        ("timestamptz", 1580464800, None),
+        ("json", {"a": [1]}, '{"a": [1]}'),
+    ],
+)
+def test_what_a_declared_type_takes(kind: Any, value: Any, cell: Any) -> None:
+    """A cell, or a line in the rejects; never another value than the one that came."""
+    options = simply(rows="[*]", columns={"x": ColumnOptions(path="x", type=kind)})
+    made = shape(options, [{"x": value}])
+
+    assert made["t"]["x"].to_pylist() == [cell]
+    assert made["_rejects"].num_rows == (cell is None)

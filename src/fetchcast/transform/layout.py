@@ -228,7 +228,7 @@ def _struct(members: list[tuple[str, str, Any]]) -> type:
     )
 
 
-def _scalar_types(kinds: Kind) -> list[Any]:
+def _scalar_types(kinds: int) -> list[Any]:
     found: list[Any] = []
     if kinds & STRINGS:
         found.append(str)

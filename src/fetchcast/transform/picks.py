@@ -161,7 +161,7 @@ def _learn_keys(node: Node, value: dict[str, Any], pick: Pick) -> bool:
 def _learn_dropped(node: Node, key: str, item: Any) -> bool:
     """Know that the key is there, and whether more than single values come with it."""
     new = key not in node.fields
-    return node.field(key).add(Kind.OPAQUE if isinstance(item, (dict, list)) else Kind(0)) or new
+    return node.field(key).add(Kind.OPAQUE if isinstance(item, (dict, list)) else 0) or new
 
 
 def _learn_elements(node: Node, value: list[Any], pick: Pick) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import IntFlag
 from functools import lru_cache
 from typing import Any
 
@@ -26,8 +25,12 @@ _LOOKS_DATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.{0,25}\Z")
 _INT64 = 1 << 63
 
 
-class Kind(IntFlag):
-    """The kinds of values; a node holds the union of those it has seen."""
+class Kind:
+    """The kinds of values, one bit each; a node holds the union of those it has seen.
+
+    Plain integers: every value of a body that is read slowly passes here, and the flags of
+    `enum` made that reading eight times as slow.
+    """
 
     NULL = 1
     BOOL = 2
@@ -47,7 +50,6 @@ class Kind(IntFlag):
     """Too wide or too deep for columns."""
 
 
-NO_KIND = Kind(0)
 STRINGS = Kind.DATE | Kind.TIME | Kind.TEXT
 INTEGERS = Kind.INT | Kind.LONG | Kind.BIG
 SCALARS = Kind.BOOL | INTEGERS | Kind.FLOAT | STRINGS
@@ -65,9 +67,12 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 FIRST_TIME_US = -62135596800000000
 """0001-01-01, before which databases and Python have no dates."""
 LAST_TIME_US = 253402300799999999
+FIRST_DAY, LAST_DAY = FIRST_TIME_US // 86_400_000_000, LAST_TIME_US // 86_400_000_000
+_DATE_LENGTH = 10
 
 
-def column_type(kinds: Kind) -> str | None:
+@lru_cache(maxsize=4096)
+def column_type(kinds: int) -> str | None:
     """The narrowest type that holds every value of these kinds exactly; None for no value."""
     if kinds & Kind.OPAQUE:
         return "json"
@@ -77,7 +82,7 @@ def column_type(kinds: Kind) -> str | None:
     return next(name for name, held in HOLDS.items() if not scalars & ~held)
 
 
-HOLDS: dict[str, Kind] = {
+HOLDS: dict[str, int] = {
     "bool": Kind.BOOL,
     "int64": Kind.INT | Kind.LONG,
     "float64": Kind.INT | Kind.FLOAT,
@@ -89,25 +94,23 @@ HOLDS: dict[str, Kind] = {
 
 
 @lru_cache(maxsize=65536)
-def _dialect(text: str) -> Kind:
+def _dialect(text: str) -> int:
     # Arrow's own parser decides, because it also makes the columns: there is one truth.
-    for kind, parsed in ((Kind.DATE, pa.date32()), (Kind.TIME, TIMESTAMP)):
-        try:
-            value = pa.scalar(text).cast(parsed)
-        except pa.ArrowInvalid:
-            continue
-        if kind is Kind.DATE:
-            return kind if text[:4] != "0000" else Kind.TEXT
-        return kind if FIRST_TIME_US <= value.value <= LAST_TIME_US else Kind.TEXT
-    return Kind.TEXT
+    kind, parsed = (Kind.DATE, pa.date32()) if len(text) == _DATE_LENGTH else (Kind.TIME, TIMESTAMP)
+    try:
+        value = pa.scalar(text).cast(parsed).value
+    except pa.ArrowInvalid:
+        return Kind.TEXT
+    first, last = (FIRST_DAY, LAST_DAY) if kind == Kind.DATE else (FIRST_TIME_US, LAST_TIME_US)
+    return kind if first <= value <= last else Kind.TEXT
 
 
-def text_kind(text: str) -> Kind:
+def text_kind(text: str) -> int:
     """DATE for ``2020-01-31``, TIME for an ISO time with a zone, else TEXT."""
     return _dialect(text) if _LOOKS_DATED.match(text) else Kind.TEXT
 
 
-def scalar_kind(value: Any) -> Kind:
+def scalar_kind(value: Any) -> int:
     """The kind of a decoded scalar."""
     if value is None:
         return Kind.NULL
@@ -126,7 +129,7 @@ def scalar_kind(value: Any) -> Kind:
 class Node:
     """What was seen at one place."""
 
-    kinds: Kind = NO_KIND
+    kinds: int = 0
     fields: dict[str | int, Node] = field(default_factory=dict)
     """By key; by position for single elements that a path such as ``names[0]`` picks."""
     items: Node | None = None
@@ -146,12 +149,12 @@ class Node:
             return self._learn_array(value, depth)
         return self.add(self.kinds | self._news(value))
 
-    def _news(self, value: Any) -> Kind:
+    def _news(self, value: Any) -> int:
         if isinstance(value, str) and self.kinds & Kind.TEXT:
             return Kind.TEXT  # Already text for good: no need to look for dates.
         return scalar_kind(value)
 
-    def add(self, kinds: Kind) -> bool:
+    def add(self, kinds: int) -> bool:
         """Take in kinds; True if one of them is new."""
         grew = kinds | self.kinds != self.kinds
         self.kinds |= kinds
@@ -191,7 +194,7 @@ class Node:
 
 def to_state(node: Node) -> dict[str, Any]:
     """``node`` as plain data, for `from_state`."""
-    state: dict[str, Any] = {"k": int(node.kinds)}
+    state: dict[str, Any] = {"k": node.kinds}
     if node.fields:
         # In the order they were seen in, which is the order of the columns.
         state["f"] = [[key, to_state(item)] for key, item in node.fields.items()]
@@ -203,7 +206,7 @@ def to_state(node: Node) -> dict[str, Any]:
 def from_state(state: dict[str, Any]) -> Node:
     """The node that `to_state` wrote."""
     return Node(
-        Kind(state["k"]),
+        state["k"],
         {key: from_state(item) for key, item in state.get("f", ())},
         from_state(state["i"]) if "i" in state else None,
     )

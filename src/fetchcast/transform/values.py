@@ -16,9 +16,11 @@ from fetchcast.transform.picks import Declared
 from fetchcast.transform.reading import Odd, count_elements, count_leaves
 from fetchcast.transform.schema import (
     ARROW_TYPES,
+    FIRST_DAY,
     FIRST_TIME_US,
     HOLDS,
     INTEGERS,
+    LAST_DAY,
     LAST_TIME_US,
     STRINGS,
     TIMESTAMP,
@@ -31,7 +33,6 @@ _INTEGER = re.compile(r"[+-]?\d{1,19}")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _INT64 = 1 << 63
 _EXACT = 1 << 53
-_FIRST_DAY = -719162  # 0001-01-01, in days since 1970
 
 # The kinds that one step of Arrow turns into a column of this type.
 _NATURAL = {
@@ -48,7 +49,7 @@ class Misfits(Exception):
     """Some values do not fit the column; args: their positions in the list."""
 
 
-def to_array(values: Sequence[Any], kind: str, kinds: Kind, declared: Declared) -> pa.Array:
+def to_array(values: Sequence[Any], kind: str, kinds: int, declared: Declared) -> pa.Array:
     """``values`` (None for nothing) as one array; raises `Misfits` if one of them cannot be.
 
     Nothing is rounded, cut or guessed: an integer that a double cannot hold does not fit a
@@ -70,15 +71,13 @@ def _at_once(values: Sequence[Any], kind: str) -> pa.Array:
         return pa.array(values, ARROW_TYPES[kind])
     made = pa.array(values, pa.string()).cast(ARROW_TYPES[kind])
     low, high = pc.min_max(made).values()
-    if low.is_valid and kind == "date" and low.value < _FIRST_DAY:
-        raise pa.ArrowInvalid("before the year 1")
-    if low.is_valid and kind == "timestamptz" and not _in_time(low.value, high.value):
+    first, last = _RANGE[kind]
+    if low.is_valid and not (first <= low.value and high.value <= last):
         raise pa.ArrowInvalid("outside the years 1 to 9999")
     return made
 
 
-def _in_time(low: int, high: int) -> bool:
-    return low >= FIRST_TIME_US and high <= LAST_TIME_US
+_RANGE = {"date": (FIRST_DAY, LAST_DAY), "timestamptz": (FIRST_TIME_US, LAST_TIME_US)}
 
 
 def _one_by_one(values: Sequence[Any], kind: str, declared: Declared) -> pa.Array:
