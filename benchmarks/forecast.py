@@ -65,11 +65,10 @@ def public() -> Iterator[tuple[str, pa.Table]]:
     """Series that packages carry: name, rows."""
     import pandas as pd
     import statsmodels.datasets as data
+    from statsforecast import utils
 
-    yield (
-        "airline passengers, monthly",
-        table(list(passengers["unique_id"]), passengers["ds"], passengers["y"]),
-    )
+    frame = utils.AirPassengersDF
+    yield "airline passengers, monthly", table(["air"] * len(frame), frame["ds"], frame["y"])
     weekly = data.co2.load_pandas().data["co2"]
     recent = weekly[weekly.index >= "1985"]
     yield "CO2 at Mauna Loa, weekly", table(["co2"] * len(recent), recent.index, recent)
