@@ -36,6 +36,10 @@ OPTIONS = st.sampled_from(
         TableOptions(source="t", rows=""),
         TableOptions(source="t", rows="[*].list[*]", carry={"top": "^.id"}),
         TableOptions(source="t", rows="[*]", columns={"first": "list[0]", "n": "stop.name"}),
+        TableOptions(source="t", rows="[*]", columns={"a": "list[0][1]", "b": "owner"}),
+        TableOptions(source="t", rows="[*].list[*]", carry={"o": "^.owner", "n": "^.stop.id"}),
+        TableOptions(source="t", rows="[*]", types={"id": "int64", "name": "timestamptz"}),
+        TableOptions(source="t"),
         TableOptions(source="t", rows="[*]", contract="discard_value"),
         TableOptions(source="t", rows="[*]", contract="discard_row"),
     ]
