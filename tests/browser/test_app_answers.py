@@ -147,6 +147,7 @@ def test_a_forecast_page_weighs_less_than_100_kb(site):
         ("/question/tampere?unique_id=nobody", 422, "27 TPE"),
         ("/forecast/arrival_delay/27%20TP", 404, "27 TPE"),
         ("/forecast/arrival_delay/27%20TPE?model=climate", 404, "climatology"),
+        ("/forecast/arrival_delay/27%20TPE?as_of=2020-01-01", 422, "2026-"),
         ("/forecast?sort=luck", 422, "surprise"),
         ("/forecast?page=99", 422, "1 to 1"),
         ("/data/forcast", 404, "forecast"),

@@ -168,6 +168,21 @@ def test_there_is_a_gap_between_the_last_observation_and_the_first_step(look):
     )
 
 
+def test_an_old_forecast_is_laid_over_what_came(look):
+    """One cutoff alone, chosen from those of the backtest, kept in the address."""
+    page = look("/forecast/arrival_delay/27%20TPE")
+    chosen = page.locator("select[name=as_of] option").nth(3).get_attribute("value")
+    page.locator("select[name=as_of]").select_option(chosen)
+    page.wait_for_url(re.compile(f"as_of={chosen}"))
+    page.wait_for_selector("#chart[data-drawn] canvas")
+    columns = page.evaluate("JSON.parse(document.getElementById('columns').textContent)")
+    assert len(columns["cutoffs"]) == 1
+    after = [t for t, b in zip(columns["t"], columns["b50"], strict=True) if b is not None]
+    assert 0 < len(after) <= 28
+    assert min(after) > columns["cutoffs"][0]
+    assert page.locator("#backtests").get_attribute("aria-pressed") == "true"
+
+
 def test_the_pointer_reads_out_every_interval(look):
     page = look("/forecast/arrival_delay/27%20TPE?r=1m")
     page.wait_for_selector("#chart[data-drawn] canvas")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from fetchcast.serve.reading import COMBINED, MOST_POINTS, SeriesView, Step
+from fetchcast.serve.reading import COMBINED, MOST_POINTS, BadAddress, SeriesView, Step
 from fetchcast.serve.wording import Habits, measured_percent, number, signed
 
 RANGES = (("1m", "1M"), ("3m", "3M"), ("6m", "6M"), ("1y", "1Y"), ("all", "All"))
@@ -54,10 +54,12 @@ class Banner:
     text: str
 
 
-def columns(view: SeriesView, habits: Habits) -> dict[str, Any]:
+def columns(view: SeriesView, habits: Habits, as_of: date | None = None) -> dict[str, Any]:
     """The chart's columns: one time axis for history, backtest and fan, None where there is none.
 
-    ``thinned`` says that the history is the smallest and the largest value of each stretch.
+    ``as_of`` lays the forecast that was made on that day over what came, instead of the shortest
+    forecast for each period. ``thinned`` says that the history is the smallest and the largest
+    value of each stretch.
     """
     step = _STEP.get(view.line.frequency, timedelta(days=1))
     history = [(point.ds, point.y) for point in view.history]
@@ -65,7 +67,9 @@ def columns(view: SeriesView, habits: Habits) -> dict[str, Any]:
     kept = history if thinned else _gapped(history, step)
     observed = dict(kept)
     said = {step.ds: step for step in view.fan}
-    tried = _nearest_tries(view.backtest)
+    tried = _nearest_tries(
+        [step for step in view.backtest if as_of is None or _cutoff_day(step) == as_of]
+    )
     moments = sorted({*observed, *said, *tried})
     column: dict[str, list[int] | list[float | None]] = {
         "t": [int(moment.timestamp()) for moment in moments]
@@ -86,12 +90,34 @@ def columns(view: SeriesView, habits: Habits) -> dict[str, Any]:
         "hourly": view.line.frequency == "hourly",
         "sparse": len(history) <= _SPARSE,
         "thinned": thinned,
+        "asOf": as_of is not None,
         "tried": [_seconds(min(tried)), _seconds(max(tried))] if tried else None,
         "unit": view.line.unit,
         "zone": view.zone.key,
         "dates": habits.date_format,
         "range": _first_range(view, step),
     }
+
+
+def _cutoff_day(step: Step) -> date:
+    return step.cutoff.astimezone(UTC).date()
+
+
+def cutoffs(view: SeriesView) -> list[date]:
+    """The days on which the backtest made a forecast, the newest first."""
+    return sorted({_cutoff_day(step) for step in view.backtest}, reverse=True)
+
+
+def as_of_day(view: SeriesView, text: str | None) -> date | None:
+    """The cutoff that an address asks for; raises `BadAddress` if none was made on that day."""
+    if not text:
+        return None
+    known = cutoffs(view)
+    for day in known:
+        if day.isoformat() == text:
+            return day
+    said = ", ".join(day.isoformat() for day in known[:12]) or "nothing, as there is no backtest"
+    raise BadAddress("as_of", text, f"a day on which a forecast was made: {said}")
 
 
 def _seconds(moment: datetime) -> int:

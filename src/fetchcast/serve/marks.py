@@ -23,6 +23,7 @@ _SIDE = 26.0
 _FOOT = 32.0
 _LEAST_STACK = 5
 _CUT_OFF = 2.5
+_WIDEST_BIN = 3.0
 
 Axis: TypeAlias = Callable[[float, float, float], list[tuple[float, str]]]
 """From the lowest and highest value and the most ticks there is room for, to values and labels."""
@@ -160,7 +161,7 @@ def _stacked(
 
 def _slot(offset: float, bin_width: float) -> int:
     """Slot 0 ends at the limit, which belongs to it; slot 1 begins after it."""
-    return ceil(offset / bin_width - 1e-9)
+    return max(1, ceil(offset / bin_width)) if offset > 0 else ceil(offset / bin_width)
 
 
 def _minutes(span: timedelta) -> float:
@@ -183,13 +184,18 @@ def _span(offsets: Sequence[float]) -> tuple[float, float]:
 
 
 def _bin_width(offsets: Sequence[float], per_pixel: float, radius: float, most: float) -> float:
-    """The narrowest bins in which dots neither touch their neighbours nor leave the picture."""
-    width = (2 * radius + 3) * per_pixel
-    while True:
-        counts = Counter(_slot(each, width) for each in offsets)
-        if max(counts.values()) <= most or len(counts) == 1:
+    """The narrowest bins in which dots neither touch their neighbours nor leave the picture.
+
+    Bins wider than a few dots would say where an arrival is no more: where many are equal, the
+    picture grows higher instead.
+    """
+    narrowest = (2 * radius + 3) * per_pixel
+    width = narrowest
+    while width < _WIDEST_BIN * narrowest:
+        if max(Counter(_slot(each, width) for each in offsets).values()) <= most:
             return width
         width *= 1.25
+    return narrowest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,14 +67,20 @@ def _forecast_pages(pages: APIRouter, reading: Reading) -> None:
         return render(request, reading, "series.html", listing=shown, sorts=_sorts())
 
     @pages.get("/forecast/{series}/{unique_id:path}")
-    def one(request: Request, series: str, unique_id: str, model: str | None = None) -> Response:
+    def one(
+        request: Request,
+        series: str,
+        unique_id: str,
+        model: str | None = None,
+        as_of: str | None = None,
+    ) -> Response:
         for suffix in (".json", ".csv"):
             if unique_id.endswith(suffix):
                 stem = unique_id.removesuffix(suffix)
                 place = f"/api/v1/series/{quote(series, safe='')}/{quote(stem)}/forecast"
                 return _twin(request, place, suffix)
         view = reading.view(series, unique_id, model=model)
-        return render(request, reading, "forecast.html", **_explored(request, reading, view))
+        return render(request, reading, "forecast.html", **_explored(request, reading, view, as_of))
 
 
 def _sorts() -> list[tuple[str, str]]:
@@ -87,10 +93,13 @@ def _twin(request: Request, place: str, suffix: str) -> Response:
     return RedirectResponse(place + (".csv" if suffix == ".csv" else "") + query, 307)
 
 
-def _explored(request: Request, reading: Reading, view: SeriesView) -> dict[str, Any]:
+def _explored(
+    request: Request, reading: Reading, view: SeriesView, as_of: str | None
+) -> dict[str, Any]:
     habits = reading.source.options.habits
     line = view.line
-    chart = explorer.columns(view, habits)
+    as_of_day = explorer.as_of_day(view, as_of)
+    chart = explorer.columns(view, habits, as_of_day)
     place = f"{quote(line.series, safe='')}/{quote(line.unique_id)}"
     model_query = f"?model={quote(view.model)}"
     unscored = any(not point.scored for point in view.history)
@@ -104,6 +113,8 @@ def _explored(request: Request, reading: Reading, view: SeriesView) -> dict[str,
         "banners": explorer.banners(view, reading.now()),
         "figures": explorer.figures(view, habits),
         "ranges": explorer.RANGES,
+        "cutoffs": [(day.isoformat(), habits.full_day(day)) for day in explorer.cutoffs(view)],
+        "as_of": as_of_day.isoformat() if as_of_day else "",
         "rest": explorer.resting(view, habits),
         "summary": explorer.summary(view, habits),
         "chart": chart,

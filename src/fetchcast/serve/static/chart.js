@@ -14,7 +14,7 @@ const zoneDate = (seconds) => uPlot.tzDate(new Date(seconds * 1000), columns.zon
 const first = columns.t[0];
 const last = columns.t[columns.t.length - 1];
 const shown = new URL(location.href);
-let withBacktests = shown.searchParams.get("bt") === "1";
+let withBacktests = shown.searchParams.get("bt") === "1" || columns.asOf;
 let main;
 let strip;
 
