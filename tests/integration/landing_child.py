@@ -66,7 +66,9 @@ async def land(directory: Path, calls: int, chance: random.Random, mode: str) ->
         print("missing", len(missing), flush=True)
         for done, number in enumerate(missing, 1):
             await writer.put(outcome(url(number), body(number)))
-            if chance.random() < 0.002:
+            if done % 10 == 0:
+                await asyncio.sleep(0.001)  # So that a kill may meet any of many small batches.
+            if chance.random() < 0.005:
                 await writer.flush()
                 print("kept", done, flush=True)
                 if mode == "tidy":
