@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from fetchcast.errors import ConfigError
+from fetchcast.errors import ConfigError, ShapeError
 from fetchcast.records import Disposition, Fate, Landed, Planned, Request, request_key
 from fetchcast.sandbox.recordings import prh_v1_hit, prh_v1_miss, prh_v3_companies, train_days
 from fetchcast.transform import ColumnOptions, Shaped, Shaper, TableOptions
@@ -308,6 +308,20 @@ def test_when_no_answer_can_be_read_nothing_is_settled() -> None:
 def test_the_digest_follows_the_options() -> None:
     assert Shaper("t", simply()).digest == Shaper("t", simply()).digest
     assert Shaper("t", simply()).digest != Shaper("t", simply(rows="[*]")).digest
+
+
+def test_a_row_path_that_leads_nowhere_says_what_is_there() -> None:
+    """Instead of a load of no rows; an envelope without anything that could hold rows is fine."""
+    with pytest.raises(ShapeError, match=r"'result' at \$; there are: total, results"):
+        shape(simply(rows="result[*]"), {"total": 1, "results": [{"a": 1}]})
+    assert rows(simply(rows="results[*]"), {"total": 0}) == []
+
+
+def test_columns_without_any_value_are_told() -> None:
+    shaper = Shaper("t", simply(columns={"name": "nmae", "id": "id"}, carry={"day": "param:date"}))
+    shaper.shape([landed([{"id": 1, "name": "a"}])])
+
+    assert shaper.unseen() == ["name"]
 
 
 def planned(position: int, number: str, url: str | None, reason: str | None = None) -> Planned:

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from fetchcast.errors import ConfigError
+from fetchcast.errors import ConfigError, ShapeError
 from fetchcast.transform.layout import SYSTEM_COLUMNS, Compiler, Form
 from fetchcast.transform.names import Names
 from fetchcast.transform.options import TYPE_NAMES, TableOptions
-from fetchcast.transform.paths import EVERY, Path, parse_path
+from fetchcast.transform.paths import EVERY, Path, parse_path, show_path
 from fetchcast.transform.picks import Pick, learn, picks_for
 from fetchcast.transform.schema import Kind, Node, from_state, to_state
 
@@ -51,6 +51,17 @@ class Model:
         """Decide where the rows are, if the options do not say, from the first documents."""
         if self.rows is None:
             self._settle(default_rows(documents))
+
+    def check_rows(self, documents: list[Any]) -> None:
+        """Raise ShapeError if the row path leads nowhere in all of the first documents."""
+        missed = missed_step(documents, self.rows or ())
+        if missed is not None:
+            where, step, keys = missed
+            raise ShapeError(
+                self.table,
+                f"rows = {self.options.rows!r} leads nowhere: none of the first {len(documents)} "
+                f"answers has {step!r} at {where}; there are: {', '.join(keys)}",
+            )
 
     def learn(self, document: Any) -> bool:
         """Take in a document; True if the schema grew."""
@@ -138,6 +149,26 @@ def default_rows(documents: list[Any]) -> Path:
         return (EVERY,)
     arrays = [key for key, item in node.fields.items() if _of_objects(item)]
     return (arrays[0], EVERY) if len(arrays) == 1 else ()
+
+
+def missed_step(documents: list[Any], rows: Path) -> tuple[str, str, list[str]] | None:
+    """The first key of ``rows`` that no document has: where, the key, and those that are there.
+
+    None if all is well, or if nothing else is there that rows could be in: ``{"total": 0}`` is
+    what some APIs answer when there are none.
+    """
+    level = documents
+    for depth, step in enumerate(rows):
+        if not isinstance(step, str):
+            level = [item for value in level if isinstance(value, list) for item in value]
+            continue
+        objects = [value for value in level if isinstance(value, dict)]
+        level = [value[step] for value in objects if step in value]
+        if objects and not level:
+            items = {key: item for value in objects for key, item in value.items()}
+            others = any(isinstance(item, (dict, list)) for item in items.values())
+            return (show_path(rows[:depth]), step, list(items)[:20]) if others else None
+    return None
 
 
 def _of_objects(node: Node) -> bool:

@@ -81,6 +81,13 @@ class Shaper:
             return {self.name: {}}
         return self._model.schema()
 
+    def unseen(self) -> list[str]:
+        """Columns that were chosen or carried and had no value yet: perhaps a typing error."""
+        found = self.schema()[self.name]
+        beside = {outside.column for outside in self._outside}
+        chosen = [*self.options.carry, *(self.options.columns or ())]
+        return [name for name in chosen if name not in found and name not in beside]
+
     def shape(self, answers: Sequence[Landed]) -> Shaped:
         """Shape a chunk of answers (at most some 64 MB of bodies, for the memory's sake).
 
@@ -133,6 +140,7 @@ class Shaper:
         if not documents:
             return
         self._model.find_rows(documents)
+        self._model.check_rows(documents)
         for document in documents:
             self._model.learn(document)
         self._model.sampled = True
