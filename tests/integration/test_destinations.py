@@ -13,12 +13,12 @@ from fetchcast.errors import DestinationError, QueryError
 from fetchcast.load.destinations import open_destination
 from fetchcast.records import Batch, Destination, Disposition, LoadNote, Target
 
-KINDS = ["duckdb", "pgpq", "adbc", "sqlite", "parquet", "csv"]
+# CSV files are made from Parquet files: tests/integration/test_files.py.
+KINDS = ["duckdb", "pgpq", "adbc", "sqlite", "parquet"]
 URLS = {
     "duckdb": "duckdb:///x.duckdb",
     "sqlite": "sqlite:///x.db",
     "parquet": "parquet:///out",
-    "csv": "csv:///out.csv",
 }
 DATABASES = ["duckdb", "pgpq", "adbc"]
 
@@ -229,6 +229,16 @@ def test_a_load_is_noted_once(destination):
     assert destination.last_note("stops") == note("two")
     assert destination.last_note("nothing") is None
     assert destination.query("SELECT count(*) n FROM _fetchcast_loads").to_pylist() == [{"n": 3}]
+
+
+def test_a_table_that_someone_dropped_is_loaded_again(database):
+    for _ in range(2):
+        with database.load() as loading:
+            assert loading.note(note("one"))
+            loading.write(stops(["a"], [1]))
+        assert seen(database) == [("a", 1)]
+        user_table(database, "DROP TABLE stops")
+        assert database.last_note("stops") is None
 
 
 def test_columns_come_alive_late_and_widen(destination):

@@ -97,7 +97,7 @@ def at_the_door(folder: Path, statement: str) -> list[tuple]:
         return connection.execute(statement).fetchall()
 
 
-@pytest.mark.parametrize("loads", [12, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("loads", [10, pytest.param(50, marks=pytest.mark.slow)])
 def test_readers_meet_no_lock_and_whole_loads_only(tmp_path, loads):
     """Two tools read in a loop while another process loads: 0 errors, nothing half, no way back."""
     load(tmp_path, 0)
@@ -302,7 +302,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     assert (tmp_path / "x.duckdb").read_bytes().startswith(b"not a database")
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.slow)])
 def test_kill_at_any_moment_leaves_whole_loads(tmp_path, kills):
     """SIGKILL while loading or publishing: the old version or the new one, then go on."""
     chance, done = random.Random(4), -1

@@ -72,10 +72,12 @@ class DuckDB:
 
     def last_note(self, table: str) -> LoadNote | None:
         """The newest note about ``table``, or None if nothing was ever loaded."""
-        if published_path(self.path) is None:
+        base = self._base(self._versions.published())
+        if base is None:
             return None
-        with reading(self.path, self._url) as connection:
-            return _last_note(connection, table)
+        # What a load would start from: someone may have dropped a table at the door.
+        with _told(self._url, "nothing was loaded"), duckdb.connect(base, read_only=True) as found:
+            return _last_note(_settle(found), table)
 
     def query(self, sql_text: str) -> pa.Table:
         """The rows of a read-only query against the published version.
@@ -184,6 +186,11 @@ class DuckDBEngine:
     def prepare_lookup(self, table: str, key: Sequence[str], staged: int) -> None:
         """Nothing to prepare: a scan with a hash table is DuckDB's fastest way."""
 
+    def forget(self, table: str) -> None:
+        """Remove the notes about ``table``."""
+        if self.columns(sql.LOADS_TABLE) is not None:
+            self.run(sql.forget_notes(self.name(sql.LOADS_TABLE), table))
+
     def note(self, note: LoadNote) -> bool:
         """Write into the loads table; False if its ``load_id`` is there."""
         place = self.name(sql.LOADS_TABLE)
@@ -226,7 +233,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str
 
 
 def _last_note(connection: duckdb.DuckDBPyConnection, table: str) -> LoadNote | None:
-    if _columns(connection, sql.LOADS_TABLE) is None:
+    if _columns(connection, sql.LOADS_TABLE) is None or _columns(connection, table) is None:
         return None
     row = connection.execute(
         "SELECT load_id, run_id, table_name, landing, from_seq, upto_seq, shape, row_count, "

@@ -284,6 +284,11 @@ class PostgresEngine:
         if size >= _INDEX_FROM_ROWS and staged * _INDEX_FROM_TIMES <= size:
             self._ensure_index(table, key)
 
+    def forget(self, table: str) -> None:
+        """Remove the notes about ``table``."""
+        if self._exists(sql.LOADS_TABLE):
+            self.run(sql.forget_notes(self.name(sql.LOADS_TABLE), table))
+
     def note(self, note: LoadNote) -> bool:
         """Write into the loads table; False if its ``load_id`` is there."""
         self._ensure_loads_table()
@@ -299,10 +304,9 @@ class PostgresEngine:
 
     def last_note(self, table: str) -> LoadNote | None:
         """The newest note about ``table``."""
+        if not self._exists(sql.LOADS_TABLE) or not self._exists(table):
+            return None
         with _told(self.url):
-            found = self._session.rows("SELECT to_regclass($1)::text", [self.name(sql.LOADS_TABLE)])
-            if found[0][0] is None:
-                return None
             rows = self._session.rows(
                 "SELECT load_id, run_id, table_name, landing, from_seq, upto_seq, shape, "
                 "row_count, extract(epoch FROM loaded_at)::float8 "
@@ -312,10 +316,13 @@ class PostgresEngine:
             )
         return note_of(rows[0]) if rows else None
 
-    def _ensure_loads_table(self) -> None:
+    def _exists(self, table: str) -> bool:
         with _told(self.url):
-            found = self._session.rows("SELECT to_regclass($1)::text", [self.name(sql.LOADS_TABLE)])
-        if found[0][0] is not None:
+            found = self._session.rows("SELECT to_regclass($1)::text", [self.name(table)])
+        return found[0][0] is not None
+
+    def _ensure_loads_table(self) -> None:
+        if self._exists(sql.LOADS_TABLE):
             return
         place = self.name(sql.LOADS_TABLE)
         body = ", ".join(

@@ -290,3 +290,8 @@ def alter_type(table: str, column: str, type_: str) -> str:
     """``ALTER TABLE`` that widens a column and casts what is in it."""
     name = quoted(column)
     return f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {type_} USING CAST({name} AS {type_})"
+
+
+def forget_notes(place: str, table: str) -> str:
+    """``DELETE`` of all notes about ``table`` from the loads table at ``place``."""
+    return f"DELETE FROM {place} WHERE table_name = {text_literal(table)}"

@@ -69,7 +69,8 @@ class SQLite:
         if not self.path.exists():
             return None
         with _told(self._url), closing(self._reader()) as connection:
-            if not SQLiteEngine(connection, self._url).columns(sql.LOADS_TABLE):
+            engine = SQLiteEngine(connection, self._url)
+            if not engine.columns(sql.LOADS_TABLE) or not engine.columns(table):
                 return None
             row = connection.execute(
                 "SELECT load_id, run_id, table_name, landing, from_seq, upto_seq, shape, "
@@ -195,6 +196,11 @@ class SQLiteEngine:
         self._key = tuple(key)
         index = sql.quoted(f"{table}_{'_'.join(key)}")
         self.run(f"CREATE INDEX IF NOT EXISTS {index} ON {self.name(table)} ({sql.listed(key)})")
+
+    def forget(self, table: str) -> None:
+        """Remove the notes about ``table``."""
+        if self.columns(sql.LOADS_TABLE) is not None:
+            self.run(sql.forget_notes(self.name(sql.LOADS_TABLE), table))
 
     def note(self, note: LoadNote) -> bool:
         """Write into the loads table; False if its ``load_id`` is there."""

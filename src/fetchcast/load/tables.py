@@ -59,6 +59,9 @@ class Engine(Protocol):
     def prepare_lookup(self, table: str, key: Sequence[str], staged: int) -> None:
         """Make finding ``staged`` keys in the table fast, if it is not."""
 
+    def forget(self, table: str) -> None:
+        """Remove the notes about ``table``, if there are any."""
+
     def note(self, note: LoadNote) -> bool:
         """Write into the loads table; False if its ``load_id`` is there."""
 
@@ -80,7 +83,12 @@ class TableLoading:
         return list(dict.fromkeys(receipt.table for receipt in self.receipts))
 
     def note(self, note: LoadNote) -> bool:
-        """Record the load; False if it was recorded before."""
+        """Record the load; False if it was recorded before.
+
+        A table that someone dropped is to be loaded again, so notes about it do not count.
+        """
+        if self._engine.columns(note.table) is None:
+            self._engine.forget(note.table)
         return self._engine.note(note)
 
     def write(self, batch: Batch) -> None:
