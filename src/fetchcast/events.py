@@ -61,9 +61,10 @@ class StageEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A call left."""
+    """``count`` calls left, with no event between them."""
 
     at: float
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,9 +176,9 @@ class Counters:
     def update(self, event: Event) -> None:
         """Count ``event``."""
         match event:
-            case Sent():
-                self.sent += 1
-                self.in_flight += 1
+            case Sent(count=count):
+                self.sent += count
+                self.in_flight += count
             case Refused():
                 self.refused += 1
                 self.in_flight -= 1

@@ -3,16 +3,20 @@
 A `Request` is asked for, an `Answer` comes back, an `Outcome` says how the call ended, `Landed`
 is what the landing kept of it. A `Batch` is shaped rows on the way to a table and a `Receipt`
 says what a destination did with it. Nothing here does anything: no clock, no socket, no disk.
+
+What is made once a call is a `msgspec.Struct`, which costs a quarter of a frozen dataclass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,8 +50,7 @@ def request_key(method: str, url: str, body: bytes | None = None) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One call: everything that is needed to send it, but for secrets."""
 
     key: str
@@ -56,9 +59,9 @@ class Request:
     """The name of the resource in the pipeline file."""
     url: str
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     body: bytes | None = None
-    params: Mapping[str, Scalar] = field(default_factory=dict)
+    params: Mapping[str, Scalar] = {}
     """The parameters that the call was built from, as they are carried into rows."""
 
 
@@ -83,8 +86,7 @@ class Planned:
     """An answer from before this moment (seconds since 1970, UTC) may still change; None: never."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a server said, whole: status, headers (names in lower case), decoded body."""
 
     status: int
@@ -97,8 +99,7 @@ class Answer:
     http_version: str = "1.1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The end of one call, on its way to the landing."""
 
     request: Request

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from msgspec import structs
 
 from fetchcast.errors import RedirectRefused
 from fetchcast.records import Request
@@ -90,7 +92,7 @@ def follow(
     if here == there:
         return Trail(request=request, headers=trail.headers, steps=trail.steps + 1)
     return Trail(
-        request=replace(request, headers=_without(request.headers, _CREDENTIALS)),
+        request=structs.replace(request, headers=_without(request.headers, _CREDENTIALS)),
         headers={},
         steps=trail.steps + 1,
     )
@@ -132,14 +134,14 @@ def _refuse_strangers(
 def _repeat(request: Request, status: int, target: str) -> Request:
     turns_to_get = status == 303 or (status in {301, 302} and request.method == "POST")  # noqa: PLR2004
     if turns_to_get and request.method != "HEAD":
-        return replace(
+        return structs.replace(
             request,
             url=target,
             method="GET",
             body=None,
             headers=_without(request.headers, _ABOUT_THE_BODY),
         )
-    return replace(request, url=target)
+    return structs.replace(request, url=target)
 
 
 def _without(headers: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:

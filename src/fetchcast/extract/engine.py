@@ -13,7 +13,7 @@ from typing import Protocol
 
 from fetchcast.clock import Clock
 from fetchcast.errors import CallError, ConnectFailed
-from fetchcast.events import Ended, Event, Events, Notice, Refused, Retried, Sent
+from fetchcast.events import Ended, Events, Notice, Refused, Retried, Sent
 from fetchcast.extract.retry import RetryOptions, delay_s
 from fetchcast.extract.rules import AnswerOptions, CountRows, Meaning, Verdict, judge, row_counter
 from fetchcast.extract.scheduler import Call, Scheduler
@@ -100,7 +100,7 @@ class Engine:
         headers: Mapping[str, str],
     ) -> None:
         self._transport, self._limiter, self._sink = transport, limiter, sink
-        self._events, self._clock, self._rules = events, clock, rules
+        self._tell, self._clock, self._rules = events, clock, rules
         self._retry, self._headers = retry, headers
         self._flying: dict[int, tuple[Call, Handle]] = {}
         self._back: list[tuple[Call, Answer | CallError]] = []
@@ -108,6 +108,7 @@ class Engine:
         self._failures = 0
         self._accepted = 0
         self._broken: str | None = None
+        self._now = self._wall = 0.0
 
     async def run(self, requests: Iterator[Request]) -> Stopped | None:
         """Ask ``requests``; returns why some were left unasked, or None if every one ended.
@@ -143,20 +144,24 @@ class Engine:
 
     def _start_ready(self, scheduler: Scheduler) -> float | None:
         """Start what may start; returns when to look again (None: after the next event)."""
+        now, started = self._clock.monotonic(), 0
+        peek, ask = scheduler.peek, self._limiter.next
         while True:
-            now = self._clock.monotonic()
-            call = scheduler.peek(now)
+            call = peek(now)
             if call is None:
-                return scheduler.due()
-            at = self._limiter.next(now)
-            if at is None or at > now:
-                return at
+                until = scheduler.due()
+                break
+            until = ask(now)
+            if until is None or until > now:
+                break
             self._start(scheduler.take(now), now)
+            started += 1
+        if started:
+            self._tell(Sent(at=self._clock.now(), count=started))
+        return until
 
     def _start(self, call: Call, now: float) -> None:
         self._limiter.sent(call.id, now)
-        self._tell(Sent(at=self._clock.now()))
-        # The transport may report at once, from inside `start`: `_on_done` only takes notes.
         handle = self._transport.start(
             call.request, self._headers, lambda result: self._on_done(call, result)
         )
@@ -183,6 +188,8 @@ class Engine:
 
     async def _settle(self, scheduler: Scheduler) -> None:
         back, self._back = self._back, []
+        # One look at the clocks for what came back together.
+        self._now, self._wall = self._clock.monotonic(), self._clock.now()
         for call, result in back:
             del self._flying[call.id]
             outcome = self._settle_one(scheduler, call, result)
@@ -207,34 +214,33 @@ class Engine:
 
     def _limit_error(self, call: Call, error: CallError) -> None:
         """A connection that is refused where others are accepted is a way to say "not now"."""
-        now = self._clock.monotonic()
         if isinstance(error, ConnectFailed) and self._accepted:
-            wall = self._clock.now()
-            self._limiter.refused(call.id, now, status=None, headers={}, wall=wall)
+            self._limiter.refused(call.id, self._now, status=None, headers={}, wall=self._wall)
         else:
-            self._limiter.failed(call.id, now)
+            self._limiter.failed(call.id, self._now)
 
     def _refuse(self, scheduler: Scheduler, call: Call, answer: Answer) -> None:
-        now, wall = self._clock.monotonic(), self._clock.now()
-        self._limiter.refused(call.id, now, status=answer.status, headers=answer.headers, wall=wall)
-        self._tell(Refused(at=wall, status=answer.status))
+        status, headers = answer.status, answer.headers
+        self._limiter.refused(call.id, self._now, status=status, headers=headers, wall=self._wall)
+        self._tell(Refused(at=self._wall, status=status))
         scheduler.refused(call)
 
     def _judged(
         self, scheduler: Scheduler, call: Call, answer: Answer, verdict: Verdict
     ) -> Outcome | None:
-        now = self._clock.monotonic()
-        if answer.status in _DENIED and verdict.meaning is Meaning.FAIL:
-            self._limiter.denied(call.id, now, status=answer.status)
-        elif verdict.meaning is Meaning.RETRY:
-            self._limiter.failed(call.id, now)
-        else:
-            self._limiter.accepted(call.id, now, answer.headers, self._clock.now())
-        if verdict.meaning in {Meaning.FINE, Meaning.EMPTY}:
+        meaning = verdict.meaning
+        if meaning is Meaning.FINE or meaning is Meaning.EMPTY:
+            self._limiter.accepted(call.id, self._now, answer.headers, self._wall)
             self._accepted += 1
             self._failures = 0
-            fate = Fate.LANDED if verdict.meaning is Meaning.FINE else Fate.EMPTY
+            fate = Fate.LANDED if meaning is Meaning.FINE else Fate.EMPTY
             return self._outcome(call, fate, answer, None)
+        if meaning is Meaning.RETRY:
+            self._limiter.failed(call.id, self._now)
+        elif answer.status in _DENIED:
+            self._limiter.denied(call.id, self._now, status=answer.status)
+        else:
+            self._limiter.accepted(call.id, self._now, answer.headers, self._wall)
         return self._failed(scheduler, call, answer, verdict, None)
 
     def _failed(
@@ -257,13 +263,13 @@ class Engine:
             if wait_s is not None and not self._broken:
                 self._tell(
                     Retried(
-                        at=self._clock.now(),
+                        at=self._wall,
                         key=call.request.key,
                         attempt=call.attempts,
                         reason=reason,
                     )
                 )
-                scheduler.retry(call, self._clock.monotonic() + wait_s)
+                scheduler.retry(call, self._now + wait_s)
                 return None
         self._count_failure(reason, error)
         return self._outcome(call, Fate.FAILED, answer, reason)
@@ -277,7 +283,7 @@ class Engine:
             f"{what}: the first {self._failures} calls all failed ({reason}); "
             "the others were not asked"
         )
-        self._tell(Notice(at=self._clock.now(), text=self._broken))
+        self._tell(Notice(at=self._wall, text=self._broken))
 
     def _outcome(
         self, call: Call, fate: Fate, answer: Answer | None, reason: str | None
@@ -289,7 +295,7 @@ class Engine:
             answer=answer,
             attempts=attempts,
             reason=reason,
-            finished_at=self._clock.now(),
+            finished_at=self._wall,
         )
 
     def _drop_all(self) -> None:
@@ -297,9 +303,6 @@ class Engine:
             handle.cancel()
             self._limiter.cancelled(call.id, self._clock.monotonic())
         self._flying.clear()
-
-    def _tell(self, event: Event) -> None:
-        self._events(event)
 
 
 def _asked_s(answer: Answer | None) -> float | None:

@@ -17,6 +17,8 @@ _NO_CONTENT = 204
 _TRANSIENT = frozenset({408, 425, 500, 502, 504, 520, 521, 522, 523, 524})
 _REFUSALS = frozenset({429, 503})
 _HEAD = 60
+_SHORT = 1000
+"""A longer body is not `[]` with some blanks around it."""
 
 
 class AnswerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,7 +106,8 @@ _RAW = msgspec.json.Decoder(msgspec.Raw)
 
 
 def _any_json(body: bytes) -> int:
-    return 0 if bytes(_RAW.decode(body)).strip() in {b"[]", b"{}", b"null"} else 1
+    _RAW.decode(body)  # Reads the whole body, and keeps nothing of it.
+    return 0 if len(body) < _SHORT and b"".join(body.split()) in {b"[]", b"{}", b"null"} else 1
 
 
 def head(body: bytes) -> str:
@@ -130,7 +133,7 @@ def judge(answer: Answer, options: AnswerOptions, count_rows: CountRows) -> Verd
 
 def _judge_body(answer: Answer, options: AnswerOptions, count_rows: CountRows) -> Verdict:
     body = answer.body
-    if answer.status == _NO_CONTENT or not body.strip():
+    if answer.status == _NO_CONTENT or not body or body.isspace():
         return EMPTY
     try:
         rows = count_rows(body)

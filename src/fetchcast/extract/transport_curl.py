@@ -48,7 +48,7 @@ from fetchcast.extract.failures import (
     too_large,
     undecodable,
 )
-from fetchcast.extract.heads import HeadReader, new_answer
+from fetchcast.extract.heads import HeadReader
 from fetchcast.extract.proxies import Proxies
 from fetchcast.extract.sockets import READ, Watch, open_watch
 from fetchcast.extract.transport_contract import Done, TransportOptions
@@ -431,7 +431,14 @@ class _Engine(threading.Thread):
                 self._release(slot)
                 self._redirect(call, status, headers["location"])
                 return
-            result = new_answer(status, headers, body, url, now - call.started, version)
+            result = Answer(
+                status=status,
+                headers=headers,
+                body=body,
+                url=url,
+                elapsed_s=now - call.started,
+                http_version=version,
+            )
         self._release(slot)
         self._batch.append((call, result))
 
