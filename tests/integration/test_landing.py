@@ -193,6 +193,22 @@ async def test_not_modified_makes_an_answer_young_again(tmp_path: Path) -> None:
         assert reader.last_seq == 2
 
 
+async def test_not_modified_without_an_answer_is_a_failure(tmp_path: Path) -> None:
+    """A 304 that nothing was asked for brings no answer, so none is claimed."""
+    await land(tmp_path, outcome("a", b"", status=304))
+    with open_reader(tmp_path) as reader:
+        (failed,) = reader.failed()
+    assert failed.reason == "not modified (304), but no answer is kept that could be meant"
+
+
+async def test_a_closed_writer_takes_nothing(tmp_path: Path) -> None:
+    """What could not be kept is not accepted silently."""
+    async with writer_of(tmp_path) as writer:
+        pass
+    with pytest.raises(RuntimeError, match="closed"):
+        await writer.put(outcome("late"))
+
+
 async def test_a_second_writer_is_told_who_has_it(tmp_path: Path) -> None:
     """In this process or another, the second one fails at once and says which process it is."""
     code = (

@@ -117,7 +117,7 @@ class Journal:
 
     def _add_segment(self, outcomes: Sequence[Outcome]) -> None:
         self._batch.count += len(outcomes)
-        fresh = [one for one in outcomes if not self._confirms(one)]
+        fresh = list(self._fresh(outcomes))
         if not fresh:
             return
         entries, bodies = self._numbered(fresh)
@@ -190,10 +190,23 @@ class Journal:
             [(code, FATES[fate], sign * count) for (code, fate), count in pairs.items()],
         )
 
+    def _fresh(self, outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
+        """Those that bring something to keep: a 304 does not, it confirms what is kept."""
+        for outcome in outcomes:
+            if outcome.answer is None or outcome.answer.status != _NOT_MODIFIED:
+                yield outcome
+            elif not self._confirms(outcome):
+                yield Outcome(
+                    request=outcome.request,
+                    fate=Fate.FAILED,
+                    answer=outcome.answer,
+                    attempts=outcome.attempts,
+                    reason="not modified (304), but no answer is kept that could be meant",
+                    finished_at=outcome.finished_at,
+                )
+
     def _confirms(self, outcome: Outcome) -> bool:
-        """Whether this is a 304: the answer that is kept is still the newest; note when."""
-        if outcome.answer is None or outcome.answer.status != _NOT_MODIFIED:
-            return False
+        """Note that the kept answer is still the newest; False if there is none."""
         key = digests([outcome.request.key])
         there, known = self.index.look(key)
         if not there[0] or known["fate"][0] not in _HAVE_ANSWER:

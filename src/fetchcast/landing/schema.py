@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from fetchcast.errors import LandingDamaged, LandingError, LandingFull, LandingInUse
 from fetchcast.landing.index import BrokenBatch
@@ -115,7 +114,7 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
     _check_whole(path)
     with told(path):
         connection = sqlite3.connect(
-            f"file:{quote(str(path.resolve()))}?mode=ro{_if_nobody_can_write(path)}",
+            f"{path.resolve().as_uri()}?mode=ro{_if_nobody_can_write(path)}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,

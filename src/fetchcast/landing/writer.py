@@ -197,6 +197,8 @@ class Writer:
     def _hand_over(self, item: Outcome | Note | _Errand) -> None:
         if self._failure is not None:
             raise self._failure
+        if self._stopping:
+            raise RuntimeError("the landing is closed: nothing can be kept any more")
         self._waiting.append(item)
         self._put_count += 1
         # The thread lowers the flag before it takes what is there: nothing is overlooked.
