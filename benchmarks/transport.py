@@ -21,6 +21,7 @@ import platform
 import resource
 import selectors
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -555,6 +556,8 @@ def measure(args: argparse.Namespace) -> None:
     import aiohttp
     import pycurl
 
+    # A terminated benchmark takes its servers along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with servers() as base:
         result: dict[str, Any] = {
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

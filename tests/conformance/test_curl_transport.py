@@ -17,11 +17,12 @@ import pytest
 
 from fetchcast.errors import ConfigError, FetchcastError, TransportStopped
 from fetchcast.extract import transport_curl
+from fetchcast.extract.sockets import SelectorWatch
 from fetchcast.extract.transport import TransportOptions, fetch, open_transport
 from fetchcast.testing import Reply, running_api
 from fetchcast.testing.certificates import AUTHORITY, GOOD, KEY
 from fetchcast.testing.transport_conformance import Ends, call
-from fetchcast.testing.wire import silent, wire
+from fetchcast.testing.wire import resetting_idle, silent, wire
 
 _NGINX = """
 daemon off; master_process off; pid {folder}/pid; error_log stderr crit;
@@ -140,6 +141,20 @@ async def test_a_callback_that_raises_harms_no_other_call():
     assert {str(error) for error in heard} == {"mine"}
 
 
+async def test_without_epoll_it_works_the_same(monkeypatch):
+    """As on macOS and Windows: many calls, connections that the server resets, cancelled calls."""
+    monkeypatch.setattr(transport_curl, "open_watch", SelectorWatch)
+    async with wire(resetting_idle(every=5)) as server:
+        async with open_transport(TransportOptions(prefer="curl", max_connections=9)) as transport:
+            ends = Ends(transport)
+            for wave in range(10):
+                ends.start([f"{server.url}/{wave * 20 + number}" for number in range(20)])
+                for ghost in Ends(transport).start([f"{server.url}/g{n}" for n in range(20)]):
+                    ghost.cancel()
+                results = await ends.have(wave * 20 + 20)
+    assert all(url.endswith(result.body.decode()) for url, result in results.items())
+
+
 async def test_leaving_ends_the_thread():
     names = lambda: [thread.name for thread in threading.enumerate()]  # noqa: E731
     for _ in range(3):
@@ -164,9 +179,10 @@ def test_ctrl_c_ends_within_a_second(tmp_path):
     """While calls hang in every state; the process leaves by itself."""
     program = textwrap.dedent("""
         import asyncio, sys
-        from fetchcast.extract.transport import TransportOptions, open_transport
+        from fetchcast.extract.sockets import SelectorWatch
+from fetchcast.extract.transport import TransportOptions, open_transport
         from fetchcast.testing.transport_conformance import Ends
-        from fetchcast.testing.wire import silent, wire
+        from fetchcast.testing.wire import resetting_idle, silent, wire
 
         async def main():
             async with wire(silent) as server:

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchcast.extract.decoding import Overlong, Undecodable, decoded
-from fetchcast.extract.heads import HeadReader, new_answer
-from fetchcast.records import Answer
+from fetchcast.extract.heads import HeadReader
 
 _NAME = st.text("abcdefghijkXYZ-", min_size=1, max_size=8)
 _VALUE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF), max_size=12)
@@ -67,16 +66,6 @@ def test_the_memory_for_lines_is_bounded():
     for number in range(10_000):
         assert reader.read(_lines(200, [("Etag", str(number))]))[2] == {"etag": str(number)}
     assert len(reader._fields) <= 2_048
-
-
-def test_a_fast_answer_is_an_answer():
-    made = new_answer(200, {"a": "b"}, b"x", "http://h/", 0.5, "2")
-    same = Answer(
-        status=200, headers={"a": "b"}, body=b"x", url="http://h/", elapsed_s=0.5, http_version="2"
-    )
-    assert made == same
-    with pytest.raises(AttributeError):
-        made.status = 500
 
 
 def _raw_deflate(data):
