@@ -276,6 +276,22 @@ def test_of_two_answers_to_one_call_the_later_counts() -> None:
     assert [list(batch.keys) for batch in shaped.batches[:1]] == [["same", "gone"]]
 
 
+def test_a_call_that_is_empty_now_clears_its_child_rows_too() -> None:
+    """Every table that is known speaks for the call, also where it has no rows any more."""
+    options = simply(rows="[*]")
+    first = Shaper("t", options)
+    first.shape([landed([{"id": 1, "tags": ["a"]}])])
+    later = Shaper("t", options, memory=first.memory())
+
+    shaped = later.shape([landed(b"[]", fate=Fate.EMPTY)])
+
+    assert {batch.target.table: list(batch.keys) for batch in shaped.batches[:2]} == {
+        "t": ["key0"],
+        "t_tags": ["key0"],
+    }
+    assert [batch.rows.num_rows for batch in shaped.batches] == [0, 0, 0]
+
+
 def test_how_tables_are_written() -> None:
     body = [{"id": 1, "tags": ["a"]}]
     shaped = Shaper("t", simply(key=["id"])).shape([landed(body)])

@@ -166,7 +166,7 @@ def missed_step(documents: list[Any], rows: Path) -> tuple[str, str, list[str]] 
         level = [value[step] for value in objects if step in value]
         if objects and not level:
             items = {key: item for value in objects for key, item in value.items()}
-            others = any(isinstance(item, (dict, list)) for item in items.values())
+            others = any(item and isinstance(item, (dict, list)) for item in items.values())
             return (show_path(rows[:depth]), step, list(items)[:20]) if others else None
     return None
 

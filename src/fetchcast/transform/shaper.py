@@ -148,7 +148,8 @@ class Shaper:
     def _assemble(self, keys: list[str], shapes: list[Shape]) -> Shaped:
         accounting = Accounting(self.name)
         rejects: list[tuple[Landed, Reject]] = []
-        tables: dict[str, list[pa.Table]] = {self.name: []}
+        # Also child tables without rows now: their old rows of these calls must go away.
+        tables: dict[str, list[pa.Table]] = {name: [] for name in self.schema()}
         for outside, shape in product(self._outside, shapes):
             outside.learn(shape.answers)
         for shape in shapes:
@@ -176,7 +177,8 @@ class Shaper:
     def _batch(self, name: str, parts: list[pa.Table], keys: list[str]) -> Batch:
         if not parts:
             columns = {REQUEST_KEY: pa.array([], pa.string()), "_row": pa.array([], pa.int64())}
-            parts = [pa.table(columns | _declared(columns, self.options, 0))]
+            declared = _declared(columns, self.options, 0) if name == self.name else {}
+            parts = [pa.table(columns | declared)]
         rows = pa.concat_tables(parts, promote_options="default")
         return Batch(target=self._target(name), rows=rows, keys=keys)
 
