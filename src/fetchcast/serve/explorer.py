@@ -80,7 +80,7 @@ def columns(view: SeriesView, habits: Habits, as_of: date | None = None) -> dict
     for name, quantile in _BACK:
         column[name] = [_quantile(tried.get(moment), quantile) for moment in moments]
     place = {moment: index for index, moment in enumerate(moments)}
-    outside = [place[each.ds] for each in outliers(view) if observed.get(each.ds) is not None]
+    outside = [place[step.ds] for step in _outside(tried) if observed.get(step.ds) is not None]
     return {
         **column,
         "begin": _begin(view, step),
@@ -159,9 +159,13 @@ def _nearest_tries(backtest: Sequence[Step]) -> dict[datetime, Step]:
 
 def outliers(view: SeriesView) -> list[Step]:
     """Periods whose value lay outside the 95 % band that was drawn shortest before them."""
+    return _outside(_nearest_tries(view.backtest))
+
+
+def _outside(tried: Mapping[datetime, Step]) -> list[Step]:
     return [
         step
-        for moment, step in sorted(_nearest_tries(view.backtest).items())
+        for _, step in sorted(tried.items())
         if step.y is not None and not step.q["q025"] <= step.y <= step.q["q975"]
     ]
 

@@ -154,7 +154,8 @@ function marks(plot) {
       ctx.textAlign = "left";
       places.forEach((x, place) => {
         line(x, rust, [2, 3]);
-        if (places.length < 8) ctx.fillText(`cutoff ${place + 1}`, x + 4 * ratio, bbox.top + 4 * ratio);
+        const words = columns.asOf ? `made ${dayText(zoneDate(columns.cutoffs[place]), true)}` : `cutoff ${place + 1}`;
+        if (places.length < 8) ctx.fillText(words, x + 4 * ratio, bbox.top + 4 * ratio);
       });
     }
   }
@@ -301,7 +302,7 @@ function overview() {
 function showTries() {
   const [begin, end] = columns.tried;
   const beside = Math.max((end - begin) * 0.3, columns.step * 20);
-  view(begin - beside, end + beside * 0.5, false);
+  view(begin - beside, end + beside * 0.5);
 }
 
 function backtests() {
