@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -43,7 +43,7 @@ def upto(table, day):
     return early.select(["cutoff", "ds", "model", "mean", *QUANTILES]).to_pylist()
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(values=histories, junk=numbers)
 def test_values_after_a_cutoff_change_nothing_that_was_said_at_it(values, junk):
     """Replace everything after a cutoff of the backtest by junk: its forecasts are the same."""
@@ -74,7 +74,7 @@ def test_the_statistical_family_does_not_look_ahead_either():
     assert len(upto(before, cut)) == 3 * 7 * 6
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(values=histories)
 def test_quantiles_never_cross(values):
     """In every row of every table, of every model."""
@@ -88,7 +88,7 @@ def test_quantiles_never_cross(values):
                 assert row == sorted(row)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(
     seed=st.integers(0, 1000),
     scale=st.sampled_from([60.0, 0.5]),
