@@ -179,10 +179,9 @@ def test_ctrl_c_ends_within_a_second(tmp_path):
     """While calls hang in every state; the process leaves by itself."""
     program = textwrap.dedent("""
         import asyncio, sys
-        from fetchcast.extract.sockets import SelectorWatch
-from fetchcast.extract.transport import TransportOptions, open_transport
+        from fetchcast.extract.transport import TransportOptions, open_transport
         from fetchcast.testing.transport_conformance import Ends
-        from fetchcast.testing.wire import resetting_idle, silent, wire
+        from fetchcast.testing.wire import silent, wire
 
         async def main():
             async with wire(silent) as server:

@@ -213,6 +213,8 @@ class CurlTransport:
         ended: asyncio.Future[None] = self._loop.create_future()
         self._engine.stop(lambda: self._tell(ended))
         await asyncio.wait([ended], timeout=_CLOSING_S)
+        if ended.done():  # The thread has said its last word and is about to leave.
+            self._engine.join(_CLOSING_S)
         self._refuse()
 
     def _tell(self, ended: asyncio.Future[None]) -> None:
