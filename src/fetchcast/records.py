@@ -244,8 +244,11 @@ class Destination(Protocol):
 class Sink(Protocol):
     """Where the engine puts the end of each call."""
 
-    async def put(self, outcome: Outcome) -> None:
-        """Take ``outcome``; waits while too much is not yet on the disk."""
+    def take(self, outcome: Outcome) -> bool:
+        """Take ``outcome``; False if too much is not yet on the disk: await `room` then."""
+
+    async def room(self) -> None:
+        """Wait until enough of what was taken is on the disk."""
 
 
 Follow: TypeAlias = Callable[[Request, Answer], Iterable[Request]]

@@ -20,6 +20,7 @@ from fetchcast.extract.scheduler import Call, Scheduler
 from fetchcast.extract.transport import Handle, Transport
 from fetchcast.records import Answer, Fate, Outcome, Request, Sink
 
+_IDLE_S = 1.0
 _DENIED = frozenset({401, 402, 403})
 _BREAKER = 8
 """So many calls in a row that ended failed, before any was accepted, end the run."""
@@ -103,8 +104,11 @@ class Engine:
         self._tell, self._clock, self._rules = events, clock, rules
         self._retry, self._headers = retry, headers
         self._flying: dict[int, tuple[Call, Handle]] = {}
-        self._back: list[tuple[Call, Answer | CallError]] = []
+        self._scheduler = Scheduler(iter(()))
         self._woken = asyncio.Event()
+        self._look_at: float | None = None
+        self._full = False
+        self._error: BaseException | None = None
         self._failures = 0
         self._accepted = 0
         self._broken: str | None = None
@@ -113,19 +117,23 @@ class Engine:
     async def run(self, requests: Iterator[Request]) -> Stopped | None:
         """Ask ``requests``; returns why some were left unasked, or None if every one ended.
 
-        Cancelled, it drops what is on the wire; what had arrived has been handed to the sink.
+        The end of one call starts the next, without this coroutine: it wakes when time must pass,
+        when the sink is full, and when nothing is in flight any more. Cancelled, it drops what is
+        on the wire; what had arrived has been handed to the sink.
         """
-        scheduler = Scheduler(requests)
+        self._scheduler = Scheduler(requests)
         try:
             while True:
-                await self._settle(scheduler)
-                if stopped := self._stopped():
-                    return await self._drain(scheduler, stopped)
-                until = self._start_ready(scheduler)
-                if not self._back:
-                    if not self._flying and scheduler.finished():
-                        return None
-                    await self._wait(until)
+                self._start_ready()
+                if self._full:
+                    await self._sink.room()
+                    self._full = False
+                elif not self._flying and (self._stopped() or self._scheduler.finished()):
+                    return None if self._scheduler.finished() else self._stopped()
+                else:
+                    await self._wait()
+                if self._error is not None:
+                    raise self._error
         finally:
             self._drop_all()
 
@@ -135,30 +143,23 @@ class Engine:
         reason = self._limiter.stopped()
         return Stopped(reason=reason, own_cap=True) if reason else None
 
-    async def _drain(self, scheduler: Scheduler, stopped: Stopped) -> Stopped | None:
-        """Let what is on the wire end, ask nothing more."""
-        while self._flying or self._back:
-            await self._wait(None)
-            await self._settle(scheduler)
-        return None if scheduler.finished() else stopped
-
-    def _start_ready(self, scheduler: Scheduler) -> float | None:
-        """Start what may start; returns when to look again (None: after the next event)."""
+    def _start_ready(self) -> None:
+        """Start what may start, and note when to look again (None: after the next event)."""
         now, started = self._clock.monotonic(), 0
-        peek, ask = scheduler.peek, self._limiter.next
-        while True:
-            call = peek(now)
-            if call is None:
-                until = scheduler.due()
-                break
-            until = ask(now)
-            if until is None or until > now:
+        # With nothing in flight there is no event to wait for.
+        self._look_at = None if self._flying else now + _IDLE_S
+        scheduler, ask = self._scheduler, self._limiter.next
+        while not (self._full or self._broken):
+            call = scheduler.peek(now)
+            at = scheduler.due() if call is None else ask(now)
+            if call is None or at is None or at > now:
+                self._look_at = at if at is not None else self._look_at
                 break
             self._start(scheduler.take(now), now)
             started += 1
+            self._look_at = None
         if started:
             self._tell(Sent(at=self._clock.now(), count=started))
-        return until
 
     def _start(self, call: Call, now: float) -> None:
         self._limiter.sent(call.id, now)
@@ -168,34 +169,39 @@ class Engine:
         self._flying[call.id] = (call, handle)
 
     def _on_done(self, call: Call, result: Answer | CallError) -> None:
-        self._back.append((call, result))
-        self._woken.set()
+        """Settle a call and start the next; the transport must never see an error of ours."""
+        before = self._look_at
+        try:
+            self._settle(call, result)
+            self._start_ready()
+        except BaseException as error:  # noqa: BLE001  `run` raises it
+            self._error = error
+        sooner = self._look_at is not None and (before is None or self._look_at < before)
+        if sooner or self._full or self._error or not self._flying:
+            self._woken.set()
 
-    async def _wait(self, until: float | None) -> None:
-        """Until a call comes back, or until the time ``until`` on the monotonic clock."""
-        if self._back:
-            return
+    async def _wait(self) -> None:
+        """Until there is something to do that the end of a call does not do by itself."""
         self._woken.clear()
-        if until is None:
+        if self._look_at is None:
             await self._woken.wait()
             return
-        timer = asyncio.ensure_future(self._clock.sleep(until - self._clock.monotonic()))
+        pause = self._look_at - self._clock.monotonic()
+        timer = asyncio.ensure_future(self._clock.sleep(pause))
         timer.add_done_callback(lambda _: self._woken.set())
         try:
             await self._woken.wait()
         finally:
             timer.cancel()
 
-    async def _settle(self, scheduler: Scheduler) -> None:
-        back, self._back = self._back, []
-        # One look at the clocks for what came back together.
+    def _settle(self, call: Call, result: Answer | CallError) -> None:
         self._now, self._wall = self._clock.monotonic(), self._clock.now()
-        for call, result in back:
-            del self._flying[call.id]
-            outcome = self._settle_one(scheduler, call, result)
-            if outcome is not None:
-                self._tell(Ended(outcome=outcome))
-                await self._sink.put(outcome)
+        del self._flying[call.id]
+        outcome = self._settle_one(self._scheduler, call, result)
+        if outcome is not None:
+            self._tell(Ended(outcome=outcome))
+            if not self._sink.take(outcome):
+                self._full = True
 
     def _settle_one(
         self, scheduler: Scheduler, call: Call, result: Answer | CallError

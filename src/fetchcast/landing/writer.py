@@ -80,22 +80,39 @@ class Writer:
 
     # -- the sink
 
-    async def put(self, outcome: Outcome) -> None:
-        """Take ``outcome``; waits while too much is not yet on the disk.
+    def take(self, outcome: Outcome) -> bool:
+        """Take ``outcome``; False if too much is not yet on the disk: await `room` then.
 
         Raises:
             LandingError: If an earlier outcome could not be kept; from then on, always.
         """
+        if self._failure is not None:
+            raise self._failure
         answer = outcome.answer
         if answer is not None:
             self._put_bytes += len(answer.body)
         self._hand_over(outcome)
-        if (
-            len(self._waiting) >= _MOST_WAITING
-            or self._put_bytes - self._taken_bytes >= _MOST_WAITING_BYTES
-        ):
-            # Half of it: the next ones gather while the rest is written.
-            await self._reach(self._put_count - _MOST_WAITING // 2)
+        return (
+            len(self._waiting) < _MOST_WAITING
+            and self._put_bytes - self._taken_bytes < _MOST_WAITING_BYTES
+        )
+
+    async def room(self) -> None:
+        """Wait until half of what may wait is on the disk: the next ones gather meanwhile.
+
+        Raises:
+            LandingError: If it could not be kept.
+        """
+        await self._reach(self._put_count - _MOST_WAITING // 2)
+
+    async def put(self, outcome: Outcome) -> None:
+        """`take`, and wait for `room` if there is none.
+
+        Raises:
+            LandingError: If an earlier outcome could not be kept; from then on, always.
+        """
+        if not self.take(outcome):
+            await self.room()
 
     async def flush(self) -> None:
         """Wait until everything that was put is on the disk.
