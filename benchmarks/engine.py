@@ -1,0 +1,277 @@
+"""What does one call cost with everything in: pace, rules, retries, awaitable?
+
+    .venv/bin/python benchmarks/engine.py [--calls 20000] [--rounds 3]
+
+engine  `Engine.run` over libcurl: the plan's iterator, the pace asked and told, each answer judged
+        (its JSON checked and its rows counted), its end handed to a sink that forgets it
+peers   the pool and the gather of `transport.py`, which check nothing
+burst   366 calls at 100 ms on first contact and with the pace known, against 100 ms
+memory  resident set along the calls, with the landing writing and without a database driver
+
+Each row is a fresh process on one core, the server (nginx) on the other; ratios within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import transport as peers
+
+RESULTS = Path(__file__).parent / "results"
+GOALS = {"pool": 0.36, "gather": 0.22, "known": 1.3, "known_h2": 1.5, "first_s": 0.75, "mb": 150}
+
+
+class Forget:
+    """A sink that keeps nothing."""
+
+    def __init__(self) -> None:
+        self.ends: dict[str, int] = {}
+
+    def take(self, outcome: Any) -> bool:
+        self.ends[outcome.fate] = self.ends.get(outcome.fate, 0) + 1
+        return True
+
+    async def room(self) -> None:
+        """There always is."""
+
+
+def requests(url: str, count: int) -> Iterator[Any]:
+    from fetchcast.records import Request
+
+    for number in range(count):
+        yield Request(key=f"{number:032x}", resource="bench", url=url)
+
+
+async def engine(
+    url: str, count: int, width: int, *, memory: Any = None, sink: Any = None, own_cap: bool = True
+) -> Any:
+    """Make `count` calls; returns the pace, with what it learnt."""
+    from fetchcast.clock import SystemClock
+    from fetchcast.events import Counters, Events
+    from fetchcast.extract.engine import Engine, Rules
+    from fetchcast.extract.pace import Pace, PaceOptions
+    from fetchcast.extract.retry import RetryOptions
+    from fetchcast.extract.rules import row_counter
+    from fetchcast.extract.transport import TransportOptions, open_transport
+
+    kept, counters = sink or Forget(), Counters()
+    caps = PaceOptions(max_concurrency=width) if own_cap else PaceOptions()
+    pace = Pace(caps, memory=memory, max_connections=width)
+    options = TransportOptions(max_connections=width, verify=False)
+    async with open_transport(options) as opened:
+        one = Engine(
+            transport=opened,
+            limiter=pace,
+            sink=kept,
+            events=Events([counters.update]),
+            clock=SystemClock(),
+            rules={"bench": Rules(count_rows=row_counter(None))},
+            retry=RetryOptions(),
+            headers={},
+        )
+        stopped = await one.run(requests(url, count))
+    assert stopped is None, stopped
+    if sink is None:
+        assert kept.ends == {"landed": count}, kept.ends
+    return pace
+
+
+def one(url: str, count: int, width: int) -> None:
+    """One run of the engine, and what it used."""
+    asyncio.run(engine(url, 50, 2))
+    before, began = peers._cpu_s(), time.perf_counter()
+    asyncio.run(engine(url, count, width))
+    wall, cpu = time.perf_counter() - began, peers._cpu_s() - before
+    print(json.dumps({"cpu_us": cpu / count * 1e6, "wall_s": wall}))
+
+
+def burst(url: str, width: int) -> None:
+    """366 calls by an engine that knows nothing, then by one that remembers; loop running."""
+
+    async def timed() -> dict[str, float]:
+        await engine(url, 2, 2)
+        began = time.perf_counter()
+        pace = await engine(url, 366, width, own_cap=False)
+        first = time.perf_counter() - began
+        learnt = pace.learnt(time.time())
+        began = time.perf_counter()
+        await engine(url, 366, width, memory=learnt, own_cap=False)
+        remembered = time.perf_counter() - began
+        began = time.perf_counter()
+        await engine(url, 366, width, memory=_knows(learnt, width), own_cap=False)
+        return {
+            "first_s": first,
+            "remembered_s": remembered,
+            "known_s": time.perf_counter() - began,
+        }
+
+    print(json.dumps(asyncio.run(timed())))
+
+
+def _knows(learnt: Any, width: int) -> Any:
+    """What a run would have learnt from a server that was seen to take `width` calls at once."""
+    import msgspec
+
+    return msgspec.structs.replace(learnt, level=width, sure=10_000, latency_s=0.1)
+
+
+def memory(url: str, count: int, width: int) -> None:
+    """Resident set along `count` calls, landing included, no database driver loaded."""
+
+    async def run() -> list[tuple[int, float]]:
+        from fetchcast.clock import SystemClock
+        from fetchcast.events import Events
+        from fetchcast.landing.writer import open_writer
+
+        seen: list[tuple[int, float]] = []
+        steps = {10_000, 100_000, 300_000, 1_000_000, count}
+
+        class Watched:
+            def __init__(self, writer: Any) -> None:
+                self.writer, self.put_count = writer, 0
+
+            def take(self, outcome: Any) -> bool:
+                self.put_count += 1
+                if self.put_count in steps:
+                    seen.append((self.put_count, round(peers._resident_mb(), 1)))
+                return bool(self.writer.take(outcome))
+
+            async def room(self) -> None:
+                await self.writer.room()
+
+        with tempfile.TemporaryDirectory() as name:
+            async with open_writer(Path(name), clock=SystemClock(), events=Events()) as writer:
+                await engine(url, count, width, sink=Watched(writer))
+                await writer.flush()
+        return seen
+
+    seen = asyncio.run(run())
+    drivers = sorted({"duckdb", "pyarrow", "psycopg"} & set(sys.modules))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seen": seen, "peak_mb": peak, "drivers": drivers}))
+
+
+def fresh(*arguments: str) -> dict[str, Any]:
+    """This file's part in a process of its own, on the first core."""
+    own, peers.__file__ = peers.__file__, __file__
+    original = peers._fresh.__globals__["__file__"]
+    peers._fresh.__globals__["__file__"] = __file__
+    try:
+        return peers._fresh(*arguments)
+    finally:
+        peers._fresh.__globals__["__file__"], peers.__file__ = original, own
+
+
+def cpu_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = []
+    names = ("aiohttp pool, uvloop", "aiohttp gather")
+    for kind, size in (
+        ("plain", "3.6 KB"),
+        ("plain", "60 KB"),
+        ("tls", "3.6 KB"),
+        ("h2", "3.6 KB"),
+    ):
+        url = f"{base[kind]}/{size.partition(' ')[0]}.json"
+        calls = given.calls // (4 if size == "60 KB" else 1)
+        got: dict[str, list[float]] = {"fetchcast engine": [], **{name: [] for name in names}}
+        for _ in range(given.rounds):
+            got["fetchcast engine"].append(
+                fresh("--one", url, str(calls), str(given.width))["cpu_us"]
+            )
+            for name in names:
+                found = peers._fresh("--one", name, url, str(calls), str(given.width))
+                got[name].append(found["cpu_us"])
+        middle = {name: statistics.median(costs) for name, costs in got.items()}
+        ours = middle["fetchcast engine"]
+        rows.append(
+            {
+                "what": f"{kind}, {size}",
+                "cpu_us": {name: round(cost, 1) for name, cost in middle.items()},
+                "range": {n: [round(min(c), 1), round(max(c), 1)] for n, c in got.items()},
+                "to_pool": round(ours / middle["aiohttp pool, uvloop"], 2),
+                "to_gather": round(ours / middle["aiohttp gather"], 2),
+            }
+        )
+        print(rows[-1], file=sys.stderr)
+    return rows
+
+
+def burst_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = []
+    for kind, url in (("plain", base["slow"] + "/"), ("h2", base["h2"] + "/slow")):
+        found = [fresh("--burst", url, "366") for _ in range(2 * given.rounds)]
+        middle = {key: round(statistics.median(one[key] for one in found), 3) for key in found[0]}
+        rows.append({"what": kind, **middle})
+        print(rows[-1], file=sys.stderr)
+    return rows
+
+
+def text(result: dict[str, Any]) -> str:
+    lines = [
+        "# The engine",
+        "",
+        "CPU of one call, microseconds, 50 at once, pace and rules in:",
+        "",
+    ]
+    lines += ["| server | engine | pool | gather | to pool (goal 0.36) | to gather (goal 0.22) |"]
+    lines += ["|---|--:|--:|--:|--:|--:|"]
+    for row in result["cpu"]:
+        cost = row["cpu_us"]
+        lines.append(
+            f"| {row['what']} | {cost['fetchcast engine']} | {cost['aiohttp pool, uvloop']} "
+            f"| {cost['aiohttp gather']} | {row['to_pool']}x | {row['to_gather']}x |"
+        )
+    lines += ["", "366 calls at 100 ms, seconds (ideal 0.100):", ""]
+    lines += [
+        "| server | first contact (goal 0.75) | remembered | level known |",
+        "|---|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {row['what']} | {row['first_s']} | {row['remembered_s']} | {row['known_s']} |"
+        for row in result["burst"]
+    ]
+    seen = ", ".join(f"{mb} MB at {count:,}" for count, mb in result["memory"]["seen"])
+    lines += ["", f"Memory, landing in, drivers loaded {result['memory']['drivers']}: {seen}."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--width", type=int, default=50)
+    parser.add_argument("--memory-calls", type=int, default=1_000_000)
+    parser.add_argument("--one", nargs=3)
+    parser.add_argument("--burst", nargs=2)
+    parser.add_argument("--memory", nargs=3)
+    given = parser.parse_args()
+    if given.one:
+        one(given.one[0], int(given.one[1]), int(given.one[2]))
+    elif given.burst:
+        burst(given.burst[0], int(given.burst[1]))
+    elif given.memory:
+        memory(given.memory[0], int(given.memory[1]), int(given.memory[2]))
+    else:
+        with peers.servers() as base:
+            result = {"cpu": cpu_rows(base, given), "burst": burst_rows(base, given)}
+            url = f"{base['plain']}/3.6.json"
+            result["memory"] = fresh("--memory", url, str(given.memory_calls), str(given.width))
+        shown = text(result)
+        print(shown)
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "engine.md").write_text(shown)
+        (RESULTS / "engine.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
