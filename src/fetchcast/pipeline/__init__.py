@@ -39,7 +39,7 @@ from fetchcast.landing.writer import Writer, open_writer
 from fetchcast.pipeline.ask import Selection, plans, rules
 from fetchcast.pipeline.predict import predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
-from fetchcast.pipeline.store import Store, Stored
+from fetchcast.pipeline.store import Store, Stored, shape_scope
 from fetchcast.plan.planner import Plan
 from fetchcast.records import Fate
 
@@ -218,6 +218,9 @@ class _Flow:
         stored = await self.executor.run(self.store)
         self.report.receipts += stored.receipts
         self.report.rejects = stored.rejects
+        self.report.notes += stored.notes
+        for table, learnt in stored.learnt.items():
+            writer.remember(shape_scope(table), learnt)
         await self.retain(writer, stored.upto_seq)
         if self.options.forecast:
             await self.executor.run(self.predict)

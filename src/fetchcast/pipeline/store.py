@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import islice
 from typing import TypeVar
@@ -40,6 +40,10 @@ class Stored:
     rejects: int
     upto_seq: int
     """Every answer up to here is in its tables."""
+    learnt: dict[str, dict[str, str]]
+    """Table -> what its shaper has learnt of the answers; to be remembered for the next run."""
+    notes: list[str]
+    """What looks like a mistake in the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,8 @@ class Store:
     run_id: str
     now: float
     again: bool = False
+    _learnt: dict[str, dict[str, str]] = field(default_factory=dict)
+    _notes: list[str] = field(default_factory=list)
 
     def all(self, reader: Reader) -> Stored:
         """Load what is new, destination by destination."""
@@ -86,7 +92,13 @@ class Store:
             done, rejected = self._into(destination, tables, reader)
             receipts += done
             rejects += rejected
-        return Stored(receipts=receipts, rejects=rejects, upto_seq=upto_seq)
+        return Stored(
+            receipts=receipts,
+            rejects=rejects,
+            upto_seq=upto_seq,
+            learnt=self._learnt,
+            notes=self._notes,
+        )
 
     def _by_destination(self) -> dict[str, dict[str, TableOptions]]:
         found: dict[str, dict[str, TableOptions]] = defaultdict(dict)
@@ -102,7 +114,11 @@ class Store:
         todo = [
             todo
             for name, table in tables.items()
-            if (todo := self._todo(destination.last_note(name), Shaper(name, table), table, reader))
+            if (
+                todo := self._todo(
+                    destination.last_note(name), _shaper(name, table, reader), table, reader
+                )
+            )
         ]
         if not todo:
             return [], 0
@@ -114,7 +130,14 @@ class Store:
                     rejects += rejected
                     table = one.note.table
                     receipts.append(Receipt(destination=destination.url, table=table, rows=rows))
+                    self._learn(one.shaper)
         return receipts, rejects
+
+    def _learn(self, shaper: Shaper) -> None:
+        self._learnt[shaper.name] = {"digest": shaper.digest, "memory": shaper.memory().decode()}
+        if unseen := shaper.unseen():
+            names = ", ".join(unseen)
+            self._notes.append(f"table {shaper.name}: no answer so far has a value for {names}")
 
     def _todo(
         self, last: LoadNote | None, shaper: Shaper, table: TableOptions, reader: Reader
@@ -175,6 +198,19 @@ class Store:
         )
         for chunk in _chunks(answers):
             yield shaper.shape(chunk)
+
+
+def _shaper(name: str, table: TableOptions, reader: Reader) -> Shaper:
+    """With what it learnt in earlier runs, if it was told the same to do then."""
+    shaper, known = Shaper(name, table), reader.recall(shape_scope(name))
+    if known is None or known.value["digest"] != shaper.digest:
+        return shaper
+    return Shaper(name, table, memory=known.value["memory"].encode())
+
+
+def shape_scope(table: str) -> str:
+    """Under which name a shaper's memory is kept in the landing."""
+    return f"shape {table}"
 
 
 def _addresses(table: TableOptions) -> list[str]:
