@@ -228,6 +228,12 @@ def test_another_site_cannot_change_anything(site):
     assert status == 303
 
 
+def test_a_run_is_not_started_where_there_is_no_file_to_run(site):
+    status, _, body = ask(site, "/runs/start", method="POST", headers={"Origin": site})
+    assert status == 409
+    assert b"in a terminal" in body
+
+
 def test_the_openapi_document_knows_every_route(site):
     document = get_json(site, "/api/v1/openapi.json")
     assert document["openapi"].startswith("3.1")

@@ -32,6 +32,14 @@ class RunGoing(FetchcastError):
         return f"a run (process {pid}) is going already; wait for it, or stop it first"
 
 
+class NothingToRun(FetchcastError):
+    """No run may be started from a page here; args: the pipeline file's name."""
+
+    def __str__(self) -> str:
+        (file,) = self.args
+        return f"no run of {file} can be started here; start it in a terminal"
+
+
 async def stream(
     panel: Callable[[], tuple[str, bool]], last_seen: str | None
 ) -> AsyncIterator[bytes]:
@@ -71,13 +79,14 @@ class Starter:
     def __init__(self, reading: Reading) -> None:
         self._file = Path(reading.source.file)
         self._folder = reading.source.folder
+        self._arguments = reading.source.run_arguments
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def possible(self) -> bool:
-        """Whether there is a pipeline file to run."""
-        return self._file.is_file()
+        """Whether a page may start a run, and there is a pipeline file to run."""
+        return self._arguments is not None and self._file.is_file()
 
     @property
     def going(self) -> int | None:
@@ -85,12 +94,20 @@ class Starter:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def start(self, *arguments: str) -> None:
-        """Start ``fetchcast run FILE``; raises `RunGoing` if one goes."""
+    def start(self, subcommand: str) -> None:
+        """Start ``fetchcast run FILE`` (or ``retry-failed``).
+
+        Raises:
+            RunGoing: If one goes.
+            NothingToRun: If no run may be started here.
+        """
+        if not self.possible:
+            raise NothingToRun(self._file.name)
         with self._lock:
             if (pid := self.going) is not None:
                 raise RunGoing(pid)
-            command = [sys.executable, "-m", "fetchcast", *arguments, str(self._file.resolve())]
+            program = [sys.executable, "-m", "fetchcast", subcommand]
+            command = [*program, *(self._arguments or ()), str(self._file.resolve())]
             self._process = subprocess.Popen(  # noqa: S603  our own program, no shell
                 command,
                 cwd=self._folder,

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from fetchcast.errors import DestinationError, FetchcastError, LandingError
 from fetchcast.serve import tables
-from fetchcast.serve.live import RunGoing
+from fetchcast.serve.live import NothingToRun, RunGoing
 from fetchcast.serve.reading import BadAddress, NotThere, Reading, missing_table
 from fetchcast.serve.rendering import render
 
@@ -81,6 +81,7 @@ def _plain(problem: FetchcastError) -> Problem:
         (BadAddress, 422, "This address cannot be read"),
         (tables.BadQuery, 422, "That query cannot be answered"),
         (RunGoing, 409, "A run is going"),
+        (NothingToRun, 409, "No run can be started here"),
         (LandingError, 503, "The runs cannot be read"),
     ):
         if isinstance(problem, kind):

@@ -59,4 +59,7 @@ class Source:
     """The pipeline file's name, for the commands that empty pages propose."""
     api: str = ""
     """The address of the API that is asked, for the limit in the corner."""
+    run_arguments: tuple[str, ...] | None = ()
+    """More arguments for the runs that a page starts, such as ``--base-url``; None: none is
+    started from a page."""
     options: AppOptions = field(default_factory=AppOptions)
