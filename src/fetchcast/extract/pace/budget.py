@@ -23,6 +23,7 @@ class Allowance:
         "_late_s",
         "_lowest",
         "_probing",
+        "_rolled_at",
         "_spent_at",
         "_told",
         "_trusted",
@@ -46,6 +47,7 @@ class Allowance:
         self._trusted = False  # Whether a window really began when one was expected.
         self._probing = False
         self._late_s = 0.0
+        self._rolled_at = float("-inf")
         self._lowest = 0  # The least that an answer of this window said was left.
         self._used_up = False  # Only a window that was ever used up is worth pacing.
 
@@ -66,7 +68,7 @@ class Allowance:
             self.resets_at = min(self.resets_at, ends)
             self._lowest = min(self._lowest, remaining)
             self.left = min(self.left, remaining)
-        elif sent_at >= self.resets_at - self.length_s:
+        elif sent_at >= self._rolled_at:
             self._first_of_window(ends, remaining, on_wire)
 
     def _begin(self, ends: float, remaining: int, left: int) -> None:
@@ -98,6 +100,7 @@ class Allowance:
 
     def _roll(self, now: float) -> None:
         """A new window should begin now; an answer will say whether it did."""
+        self._rolled_at = now
         self.resets_at = now + max(self.length_s, _TICK_S)
         self._told, self._probing = False, not self._trusted
         self.left = self.limit if self._trusted and self.limit is not None else 1

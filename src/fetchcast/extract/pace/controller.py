@@ -227,7 +227,13 @@ class Pace(Reactions):
             level.answers(answers)
 
     def refused(
-        self, call: int, now: float, *, status: int | None, headers: Mapping[str, str], wall: float
+        self,
+        call: int,
+        now: float,
+        *,
+        status: int | None,
+        headers: Mapping[str, str],
+        wall: float,
     ) -> None:
         """The API said "not now" (429, 503, a refused or reset connection, a body that says so)."""
         del status  # A refusal is a refusal, by whatever name.
@@ -308,12 +314,12 @@ class Pace(Reactions):
 
     def learnt(self, wall: float) -> Learnt:
         """What the next run should know."""
-        level, rate, door = self._level, self._rate, self._door
+        rate, door = self._rate, self._door
         begin, used = self._caps.quota_state()
         return Learnt(
             at=wall,
-            level=level.cap if level.confirmed else None,
-            rate=rate.limit,
+            level=self._known_level(),
+            rate=None if self._trial else rate.limit,
             window_calls=door.calls,
             window_s=door.period_s if door.calls is not None else None,
             sure=self._accepted,
@@ -323,13 +329,23 @@ class Pace(Reactions):
             quota_used=used,
         )
 
+    def _known_level(self) -> int | None:
+        """Also while a pace is tried in its place."""
+        if self._trial is not None:
+            return self._trial.cap
+        return self._level.cap if self._level.confirmed else None
+
     def explanation(self, now: float) -> Explanation:
         """Which limit is felt, how it was found, how sure that is, how much of it is used."""
         return explain(self._known(now))
 
     def _known(self, now: float) -> Known:
         rate, door, caps, level = self._rate, self._door, self._caps, self._level
-        told = min(self._allowances.values(), key=lambda allowance: allowance.left, default=None)
+        told = min(
+            self._allowances.values(),
+            key=lambda allowance: allowance.left,
+            default=None,
+        )
         since, accepted = self._found
         lasted = now - (since or self._began_at or now)
         window = door.calls

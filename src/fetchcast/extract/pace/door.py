@@ -13,6 +13,7 @@ from typing import Final
 _FIRST_WAIT_S: Final = 0.02
 _LATER: Final = 0.25  # An opening is found at most a quarter too late ...
 _LATER_AT_FIRST: Final = 0.4  # ... unless it comes within two seconds,
+_OF_PERIOD: Final = 0.02
 _AT_FIRST_S: Final = 2.0
 _OF_CYCLE: Final = 0.1  # and a look is not worth less than a tenth of what was open before.
 _LONGEST_WAIT_S: Final = 30.0
@@ -143,6 +144,7 @@ class Door:
         shut = now - since
         later = _LATER if shut > _AT_FIRST_S else _LATER_AT_FIRST
         wait = min(_LONGEST_WAIT_S, max(self._first_wait(round_trip_s), later * shut))
+        wait = max(wait, self._least_wait())
         self.due = now + wait
         if wait > 0.5:  # noqa: PLR2004  half a second hits round moments anyway
             self.due = self._round_moment(now + wait, now + _STRETCH * wait, clock_offset)
@@ -171,11 +173,20 @@ class Door:
 
     def take_back(self, now: float, clock_offset: float) -> None:
         """It was no opening, only a few calls that the last window had left."""
+        refused = self.refused_since
         self.opened_at, self.doubt_s, self.opened_serial, self.refused_since = self._before
+        self.refused_since += refused
         self.probe = None
         self.slides = self.slides or not self.sharp
         self.sharp = False
         self._aim(now, clock_offset)
+        self.due = max(self.due, now + self._least_wait())
+
+    def _least_wait(self) -> float:
+        """Knocking more often than this finds nothing that is worth it, and may keep it shut."""
+        if self.calls is None:
+            return 0.0
+        return (_OF_CYCLE if self.slides else _OF_PERIOD) * self.period_high
 
     @property
     def last_opened_at(self) -> float:
@@ -230,6 +241,8 @@ class Door:
         """A new window begins; now and then a few calls more ask whether it grew."""
         assert self.calls is not None
         self.windows += 1
+        if self.windows % _ASK_EVERY == _ASK_EVERY // 2:
+            self.sharp = not self.slides
         self.asked = self.step if self.windows % _ASK_EVERY == 0 else 0
         self.left = self.calls + self.asked
         self.overrun = 0

@@ -47,7 +47,16 @@ class Known(NamedTuple):
 
 def explain(known: Known) -> Explanation:
     """The narrowest limit that is felt, in figures and words."""
-    for describe in (_shut, _own_quota, _own_caps, _headers, _window, _rate, _level, _capacity):
+    for describe in (
+        _shut,
+        _own_quota,
+        _own_caps,
+        _headers,
+        _window,
+        _rate,
+        _level,
+        _capacity,
+    ):
         found = describe(known)
         if found is not None:
             return found

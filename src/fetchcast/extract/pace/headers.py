@@ -22,7 +22,13 @@ _LONGEST_S: Final = 366 * 86400.0  # A wait of more than a year is a mistake, no
 _EPOCH_S: Final = 1e9  # Larger numbers are moments since 1970 (seconds: after 2001) ...
 _EPOCH_MS: Final = 1e11  # ... and these are milliseconds (seconds would be after the year 5138).
 
-_UNITS: Final = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0, "month": 2592000.0}
+_UNITS: Final = {
+    "second": 1.0,
+    "minute": 60.0,
+    "hour": 3600.0,
+    "day": 86400.0,
+    "month": 2592000.0,
+}
 _SUFFIXES: Final = (*_UNITS, "requests")
 _STEMS: Final = ("ratelimit", "x-ratelimit", "x-rate-limit")
 _RETRY: Final = ("retry-after", "retry-after-ms", "x-ms-retry-after-ms")

@@ -28,6 +28,7 @@ class Level:
         "passes",
         "questions_failed",
         "raised_from",
+        "rubber",
         "since",
         "step",
         "told",
@@ -49,6 +50,8 @@ class Level:
         self.unasked = 0
         """Refusals that no question explains, in this stretch of the level."""
         self.questions_failed = 0
+        self.rubber = 0
+        """How often it stretched to twice its size and snapped back, as no level does."""
         self.trials_lost = 0
         """How often a pace was tried in its place and was no better."""
         self.since = (0, 0)
@@ -124,6 +127,7 @@ class Level:
         assert self.cap is not None
         if self.raised_from is not None and self.clean < max(_SOON, 3 * self.cap):
             # It only seemed to fit.
+            self.rubber += self.cap >= 2 * self.raised_from
             self.cap, self.raised_from = self.raised_from, None
             self.question_refused()
             return

@@ -14,7 +14,7 @@ _DEPTH_S: Final = 0.002
 _TARGET: Final = 0.01  # The share of refused calls at which growth and cuts balance.
 _CUT: Final = 0.97
 _ENOUGH: Final = 5  # Accepted calls between two refusals that make a measurement.
-_SLOWEST: Final = 1 / 600
+_SLOWEST: Final = 1 / 30
 
 
 class Rate:
@@ -97,7 +97,8 @@ class Rate:
 
     def _creep(self, in_transit: float) -> float:
         assert self.limit is not None
-        target, patience = _TARGET, 120.0
+        # A slow pace is doubted after seconds, not after a hundred calls.
+        target, patience = _TARGET, min(120.0, max(8.0, 5 * self.limit))
         if self.hint_s > 0:
             # Each refusal costs this long: ask accordingly rarely.
             cost = self.hint_s * self.limit
@@ -109,8 +110,10 @@ class Rate:
         if self.top > self.limit and self.hint_s == 0:
             growth += 0.005 * (self.top - self.limit) / self.limit
         if self.clean > patience:
-            growth *= 2.0 ** min(20.0, (self.clean - patience) / 30)
-        return min(growth, 0.02, 0.3 / max(in_transit, 1e-9))
+            growth *= 2.0 ** min(
+                20.0, (self.clean - patience) / min(30.0, max(4.0, 2 * self.limit))
+            )
+        return min(growth, 0.2, 0.3 / max(in_transit, 1e-9))
 
     def measure(self, sent_at: float, serial: int) -> float | None:
         """The rate between this refusal and the one that the last measurement began with."""

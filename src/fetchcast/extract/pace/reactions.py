@@ -8,7 +8,15 @@ from typing import Final
 from fetchcast.extract.pace.door import SHORTEST_S
 from fetchcast.extract.pace.explain import span
 from fetchcast.extract.pace.headers import Hints
-from fetchcast.extract.pace.state import BURST, CLOSED, DRAIN, OPEN, VERIFY, Group, State
+from fetchcast.extract.pace.state import (
+    BURST,
+    CLOSED,
+    DRAIN,
+    OPEN,
+    VERIFY,
+    Group,
+    State,
+)
 from fetchcast.extract.pace.trial import Trial
 
 _CONSENT_TRIPS: Final = 3.0
@@ -22,6 +30,7 @@ _ROW: Final = 4  # So many fresh refusals in a row shut the door: level ...
 _ROW_OF_RATE: Final = 3  # ... and pace.
 _SMALL: Final = 6  # So few at once are easily a bucket's few tokens.
 _LEFTOVER: Final = 0.3  # Less of a window than this was left of the one before.
+_SOON_AGAIN: Final = 200  # Calls; shut again before as many is no chance.
 _LARGEST_LOT: Final = 64
 _BREAKER_S: Final = 3600.0
 _LOOK_S: Final = 10.0
@@ -126,6 +135,7 @@ class Reactions(State):
             self._rate.begin(measured, now, climbing=True)
 
     def _confirm(self) -> None:
+        self._doubted = None
         self._level.confirm(self._verify_cap)
         self._level.since = (self._accepted, self._refused_total)
         self._rate.unanchor()
@@ -145,9 +155,11 @@ class Reactions(State):
                 self._begin_trial(now, unasked=False)
         elif group.level >= _SAME_LEVEL * level.cap:
             level.lowered(group.level)
-            if level.unasked >= (2 if level.cap <= _SMALL else 3):
+            if level.unasked >= (2 if level.cap <= _SMALL else 3) or level.rubber > 1:
+                level.rubber = 0
                 self._begin_trial(now, unasked=True)
         else:
+            self._doubted = level.cap
             level.forget()
             self._suspect(group, sent_at)
 
@@ -191,7 +203,11 @@ class Reactions(State):
         door = self._door
         self._window_told = False
         door.expected = max(1, door.passed(self._serial + 1))
-        door.opened_at, door.opened_serial, door.refused_since = now, self._serial + 1, 0
+        door.opened_at, door.opened_serial, door.refused_since = (
+            now,
+            self._serial + 1,
+            0,
+        )
         self._phase, self._test_at = BURST, None
 
     def _shut(self, now: float) -> None:
@@ -205,13 +221,17 @@ class Reactions(State):
 
     def _reopen(self, group: Group, now: float) -> None:
         """A call passed again: what was it that was shut?"""
-        door, rate = self._door, self._rate
+        door = self._door
         passed = door.passed(group.serial)
         shut = door.open(group.sent_at, group.serial)
         lasted = max(1e-3, door.opened_at - door.last_opened_at)
         self._row = 0
         self._reacted = self._serial - 1
         self._phase = OPEN
+        if self._doubted is not None and shut > 1.0:
+            # The level was doubted because nothing passed at all: it was an outage, not the level.
+            self._level.confirm(self._doubted)
+            self._doubted = None
         if door.calls is not None and door.on_probation:
             # Open although it should be shut: there is no such window.
             door.forget()
@@ -224,15 +244,24 @@ class Reactions(State):
                 self._lot = 1
         elif shut < SHORTEST_S:
             # So short a window is best paced at what passes in a whole cycle of it.
-            if not self._level.confirmed:
-                pace = passed / lasted
-                if rate.limit is None:
-                    rate.begin(pace, now, climbing=True)
-                else:
-                    rate.begin(min(pace, rate.limit), now, climbing=rate.climbing)
+            self._short_row = self._short_row + 1 if passed < _SOON_AGAIN else 0
+            if not self._level.confirmed or self._short_row > 1:
+                self._pace_short_window(passed, lasted, shut, now)
         else:
             self._begin_burst(passed)
         self._settle()
+
+    def _pace_short_window(self, passed: int, lasted: float, shut: float, now: float) -> None:
+        """A level does not shut, and not again and again: beside it there is a rate."""
+        rate = self._rate
+        pace = passed / lasted
+        if passed < _FEW:
+            # Too few for a measurement: as one call after so long a pause, and quickly up.
+            rate.begin(max(pace, 1 / max(shut, self._trip_mean)), now, climbing=True)
+        elif rate.limit is None:
+            rate.begin(pace, now, climbing=not self._level.confirmed)
+        else:
+            rate.begin(min(pace, rate.limit), now, climbing=rate.climbing)
 
     def _begin_burst(self, passed: int) -> None:
         """Open after a long time: go on as before, and look closely where it shut last time."""
@@ -315,7 +344,10 @@ class Reactions(State):
         if self._door.calls is not None or self._phase != OPEN:
             return
         goodput = level.cap / base
-        passed, refused = self._accepted - level.since[0], self._refused_total - level.since[1]
+        passed, refused = (
+            self._accepted - level.since[0],
+            self._refused_total - level.since[1],
+        )
         worth = goodput * (1 - 2 * refused / max(1, passed))
         self._trial = Trial(
             level.cap, worth, self._accepted, self._refused_total, now, unasked=unasked
@@ -353,7 +385,9 @@ class Reactions(State):
     def _question_passed(self, now: float) -> None:
         """One more call fitted than was thought; often enough, and it is no level at all."""
         self._level.passed()
-        if self._level.passes > 1 + 4 * self._level.trials_lost:
+        level = self._level
+        few = 1 if level.cap is not None and level.cap <= 2 * _SMALL else 3
+        if level.passes > few + 4 * level.trials_lost:
             self._begin_trial(now, unasked=False)
 
     def _drain_allows(self, now: float) -> float | None:

@@ -59,6 +59,7 @@ class State:
         "_caps",
         "_denied_row",
         "_door",
+        "_doubted",
         "_failed_row",
         "_felt",
         "_found",
@@ -84,6 +85,7 @@ class State:
         "_sent_at",
         "_serial",
         "_serials",
+        "_short_row",
         "_steady",
         "_stopped",
         "_test_at",
@@ -110,7 +112,12 @@ class State:
     ) -> None:
         self._caps = Caps(options, memory, wall)
         self._max = min(max_connections, options.max_concurrency or max_connections)
-        self._window, self._level, self._rate, self._door = Window(), Level(), Rate(), Door()
+        self._window, self._level, self._rate, self._door = (
+            Window(),
+            Level(),
+            Rate(),
+            Door(),
+        )
         self._allowances: dict[str, Allowance] = {}
         self._phase = OPEN
         self._hold = -inf
@@ -130,16 +137,15 @@ class State:
         self._began_at: float | None = None
         self._refused_total = 0
         self._offset: float | None = None
-        self._lot = self._lot_left = 0
-        self._lot_at = 0.0
+        self._lot, self._lot_left, self._lot_at = 0, 0, 0.0
         self._test_at: float | None = None
         self._trial: Trial | None = None
         self._cap_before: int | None = None
-        self._waited_serial = self._waited_refused = 0
-        self._waited_until = 0.0
+        self._doubted: int | None = None
+        self._short_row = self._denied_row = 0
+        self._waited_serial, self._waited_refused, self._waited_until = 0, 0, 0.0
         self._window_told = False
         self._stopped: str | None = None
-        self._denied_row = 0
         self._looked = (0.0, 0, 0)
         self._felt = (False, False, False, False)
         self._found = (0.0, 0)

@@ -27,7 +27,14 @@ class Trial:
     )
 
     def __init__(
-        self, cap: int, goodput: float, accepted: int, refused: int, now: float, *, unasked: bool
+        self,
+        cap: int,
+        goodput: float,
+        accepted: int,
+        refused: int,
+        now: float,
+        *,
+        unasked: bool,
     ) -> None:
         self.cap = cap
         self._goodput = goodput

@@ -74,7 +74,7 @@ class Window:
     def grow(self, most: int) -> None:
         """One more answer in the slow start."""
         if self.careful_from == inf:
-            self.limit += GROWTH
+            self.limit += GROWTH if self.limit >= 2 * FIRST else GROWTH / 2
         else:
             self.limit += GROWTH / 2 if self.limit < self.careful_from else _CAREFULLY
         if self.limit >= most:
