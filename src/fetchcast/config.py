@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -70,6 +71,13 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Where the data come from, and their licence; shown on every page."""
     hosts: tuple[str, ...] = ()
     """Host names besides localhost under which the app may be reached."""
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError):
+            expected = 'the name of a time zone, such as "Europe/Helsinki"'
+            raise ConfigError("app.time_zone", self.time_zone, expected) from None
 
 
 class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

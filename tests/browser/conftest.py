@@ -17,7 +17,8 @@ import uvicorn
 from fetchcast.forecast import QuestionOptions, SeriesOptions, forecast_series
 from fetchcast.load.destinations import open_destination
 from fetchcast.records import Batch, Disposition, Target
-from fetchcast.serve.app import AppOptions, Source, create_app
+from fetchcast.config import AppOptions
+from fetchcast.serve.app import Source, create_app
 
 TODAY = date(2026, 3, 2)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -68,7 +68,10 @@ def demo(
             return status
         file = folder / _FILES[0]
         click.echo()
-        return serve_pipeline(read_pipeline(file), file, "127.0.0.1", port) or status
+        address = sandbox.rail_url
+        pipeline = read_pipeline(file, base_url=address)
+        again = ("--base-url", address)  # "Run now" on the page asks the sandbox, too.
+        return serve_pipeline(pipeline, file, "127.0.0.1", port, run_arguments=again) or status
 
 
 def _lay_out(folder: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fetchcast.cli.options import destination, pipeline_file
+from fetchcast.cli.options import base_url, destination, pipeline_file
 
 if TYPE_CHECKING:
     from fetchcast.config import Pipeline
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @pipeline_file
+@base_url
 @destination
 @click.option("--host", default="127.0.0.1", show_default=True, help="Another one needs a token.")
 @click.option("--port", default=8028, show_default=True, help="0 takes a free one.")
 @click.option(
     "--token", envvar="FETCHCAST_TOKEN", help="What visitors must know. [FETCHCAST_TOKEN]"
 )
-def serve(file: Path, destination: str | None, host: str, port: int, token: str | None) -> int:
+def serve(
+    file: Path,
+    base_url: str | None,
+    destination: str | None,
+    host: str,
+    port: int,
+    token: str | None,
+) -> int:
     """Open the app on the answers of FILE; Ctrl-C stops it.
 
     It reads the destination and the landing, and writes to neither: a run may go on
@@ -29,18 +38,25 @@ def serve(file: Path, destination: str | None, host: str, port: int, token: str 
     """
     from fetchcast.config import read_pipeline
 
-    return serve_pipeline(read_pipeline(file, destination=destination), file, host, port, token)
+    pipeline = read_pipeline(file, base_url=base_url, destination=destination)
+    given = {"--base-url": base_url, "--to": destination}
+    arguments = [word for name, value in given.items() if value for word in (name, value)]
+    return serve_pipeline(pipeline, file, host, port, token=token, run_arguments=arguments)
 
 
 def serve_pipeline(
-    pipeline: Pipeline, file: Path, host: str, port: int, token: str | None = None
+    pipeline: Pipeline,
+    file: Path,
+    host: str,
+    port: int,
+    *,
+    token: str | None = None,
+    run_arguments: Sequence[str] = (),
 ) -> int:
-    """Serve ``pipeline`` until Ctrl-C, and say where."""
-    import msgspec
-
+    """Serve ``pipeline`` until Ctrl-C, and say where; runs started there get ``run_arguments``."""
     from fetchcast.serve.app import create_app
     from fetchcast.serve.app import serve as serve_app
-    from fetchcast.serve.source import AppOptions, Source
+    from fetchcast.serve.source import Source
 
     source = Source(
         name=pipeline.name,
@@ -50,10 +66,13 @@ def serve_pipeline(
         series=pipeline.series,
         landing=pipeline.landing_folder,
         file=str(file),
-        options=AppOptions(**msgspec.structs.asdict(pipeline.app)),
+        api=pipeline.api.base_url,
+        run_arguments=tuple(run_arguments),
+        options=pipeline.app,
     )
-    app = create_app(source, token=token)
-    serve_app(
-        app, host=host, port=port, on_ready=lambda url: click.echo(f"open {url}  (Ctrl-C stops)")
-    )
+
+    def ready(url: str) -> None:
+        click.echo(f"open {url}  (Ctrl-C stops)")
+
+    serve_app(create_app(source, token=token), host=host, port=port, on_ready=ready)
     return 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import (  # type: ignore[attr-defined]  # the stubs lack the second
+    getproxies_environment,
+    proxy_bypass_environment,
+)
 
 from fetchcast.extract.transport_contract import TransportOptions
 

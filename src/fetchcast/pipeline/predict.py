@@ -49,7 +49,8 @@ def predict(pipeline: Pipeline, *, run_id: str, now: float) -> Predicted:
         if not rows.num_rows:
             predicted.notes.append(f"series {name}: its query gives no rows; nothing to forecast")
             continue
-        made[name] = forecast_series(name, rows, options, run=run_id)
+        day = datetime.fromtimestamp(now, UTC).astimezone(options.zone).date()
+        made[name] = forecast_series(name, rows, options, run=run_id, today=day)
         predicted.notes += made[name].notes
     predicted.receipts += _write(destination, made)
     for name, question in pipeline.question.items():

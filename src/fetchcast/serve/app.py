@@ -21,9 +21,9 @@ from fetchcast.serve.live import Starter
 from fetchcast.serve.manners import Manners, is_loopback
 from fetchcast.serve.queries import open_store
 from fetchcast.serve.reading import Reading
-from fetchcast.serve.source import AppOptions, Source
+from fetchcast.serve.source import Source
 
-__all__ = ["AppOptions", "Source", "create_app", "serve"]
+__all__ = ["Source", "create_app", "serve"]
 
 _GZIP_LEAST_BYTES = 600
 _BACKLOG = 256

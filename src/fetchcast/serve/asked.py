@@ -103,7 +103,7 @@ class Asked:
 
 def question(reading: Reading, name: str, controls: Controls) -> Asked:
     """Ask question ``name`` with what the address changes; see `_question` for what is raised."""
-    today = reading.source.options.habits.local_day(reading.now())
+    today = reading.source.habits.local_day(reading.now())
     key = ("question", name, controls, today)
     return reading.store.derived(key, lambda: _question(reading, name, controls, today))
 
@@ -120,7 +120,7 @@ def _question(reading: Reading, name: str, controls: Controls, today: date) -> A
     options = reading.source.questions.get(name)
     if options is None:
         raise NotThere("question", name, nearest(name, list(reading.source.questions)))
-    habits = reading.source.options.habits
+    habits = reading.source.habits
     everyone = list(dict.fromkeys([options.unique_id, *options.alternatives]))
     chosen = controls.unique_id or options.unique_id
     if chosen not in everyone:
@@ -377,7 +377,7 @@ def _bar_words(point: Point, answered: Answered, habits: Habits) -> str:
 
 def page_values(asked: Asked, reading: Reading) -> dict[str, Any]:
     """What the template of the question's page is given."""
-    habits = reading.source.options.habits
+    habits = reading.source.habits
     said, choice = asked.answered, asked.answered.choice
     levels = {interval.level: interval for interval in choice.intervals}
 

@@ -96,7 +96,7 @@ def _twin(request: Request, place: str, suffix: str) -> Response:
 def _explored(
     request: Request, reading: Reading, view: SeriesView, as_of: str | None
 ) -> dict[str, Any]:
-    habits = reading.source.options.habits
+    habits = reading.source.habits
     line = view.line
     as_of_day = explorer.as_of_day(view, as_of)
     chart = explorer.columns(view, habits, as_of_day)

@@ -70,7 +70,7 @@ def render(
         "site": options.title or reading.source.name,
         "attribution": options.attribution,
         "zone_name": options.time_zone,
-        "habits": options.habits,
+        "habits": reading.source.habits,
         "navigation": _NAVIGATION,
         "here": _here(request.url.path),
         "theme": theme if theme in {"light", "dark"} else None,

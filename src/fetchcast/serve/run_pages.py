@@ -24,7 +24,7 @@ def router(reading: Reading, starter: live.Starter) -> APIRouter:
 
 
 def _lists(pages: APIRouter, reading: Reading, starter: live.Starter) -> None:
-    habits = reading.source.options.habits
+    habits = reading.source.habits
 
     @pages.get("/runs")
     def every(request: Request) -> Response:
@@ -52,7 +52,7 @@ def began(run: Run) -> datetime:
 
 
 def _one(pages: APIRouter, reading: Reading, starter: live.Starter) -> None:
-    habits = reading.source.options.habits
+    habits = reading.source.habits
 
     @pages.get("/runs/{run_id}")
     def one(request: Request, run_id: str) -> Response:

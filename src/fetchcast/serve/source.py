@@ -7,38 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from fetchcast.errors import ConfigError
+from fetchcast.config import AppOptions
 from fetchcast.forecast import QuestionOptions, SeriesOptions
-from fetchcast.serve.wording import DateFormat, Habits
-
-
-class AppOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The ``[app]`` section: how the pages name things, and whom they answer."""
-
-    title: str | None = None
-    """What the pages are called; the pipeline's name if not given."""
-    time_zone: str = "UTC"
-    """The zone of every clock time on the pages, such as "Europe/Helsinki"."""
-    date_format: DateFormat = "day_first"
-    """``day_first`` (25 Nov, 16:00), ``month_first`` (Nov 25, 4:00 PM) or ``iso`` (2026-11-25)."""
-    attribution: str | None = None
-    """Whose data these are and under which licence; stands at the foot of every page."""
-    hosts: tuple[str, ...] = ()
-    """Host names besides localhost under which the app may be reached."""
-
-    def __post_init__(self) -> None:
-        try:
-            ZoneInfo(self.time_zone)
-        except (KeyError, ValueError, OSError) as problem:
-            expected = 'the name of a time zone, such as "Europe/Helsinki"'
-            raise ConfigError("app.time_zone", self.time_zone, expected) from problem
-
-    @property
-    def habits(self) -> Habits:
-        """How dates and times are written."""
-        return Habits(zone=ZoneInfo(self.time_zone), date_format=self.date_format)
+from fetchcast.serve.wording import Habits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +34,9 @@ class Source:
     """More arguments for the runs that a page starts, such as ``--base-url``; None: none is
     started from a page."""
     options: AppOptions = field(default_factory=AppOptions)
+
+    @property
+    def habits(self) -> Habits:
+        """How the pages write dates and times."""
+        options = self.options
+        return Habits(zone=ZoneInfo(options.time_zone), date_format=options.date_format)
