@@ -89,9 +89,9 @@ async def engine(
 def one(url: str, count: int, width: int) -> None:
     """One run of the engine, and what it used."""
     asyncio.run(engine(url, 50, 2))
-    before, began = peers._cpu_s(), time.perf_counter()
+    before, began = peers.cpu_s(), time.perf_counter()
     asyncio.run(engine(url, count, width))
-    wall, cpu = time.perf_counter() - began, peers._cpu_s() - before
+    wall, cpu = time.perf_counter() - began, peers.cpu_s() - before
     print(json.dumps({"cpu_us": cpu / count * 1e6, "wall_s": wall}))
 
 
@@ -143,7 +143,7 @@ def memory(url: str, count: int, width: int) -> None:
             def take(self, outcome: Any) -> bool:
                 self.put_count += 1
                 if self.put_count in steps:
-                    seen.append((self.put_count, round(peers._resident_mb(), 1)))
+                    seen.append((self.put_count, round(peers.resident_mb(), 1)))
                 return bool(self.writer.take(outcome))
 
             async def room(self) -> None:
@@ -161,15 +161,9 @@ def memory(url: str, count: int, width: int) -> None:
     print(json.dumps({"seen": seen, "peak_mb": peak, "drivers": drivers}))
 
 
-def fresh(*arguments: str) -> dict[str, Any]:
-    """This file's part in a process of its own, on the first core."""
-    own, peers.__file__ = peers.__file__, __file__
-    original = peers._fresh.__globals__["__file__"]
-    peers._fresh.__globals__["__file__"] = __file__
-    try:
-        return peers._fresh(*arguments)
-    finally:
-        peers._fresh.__globals__["__file__"], peers.__file__ = original, own
+def alone(*arguments: str) -> dict[str, Any]:
+    """A part of this file in a process of its own, on the first core."""
+    return peers.fresh(*arguments, script=__file__)
 
 
 def cpu_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -186,10 +180,10 @@ def cpu_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, 
         got: dict[str, list[float]] = {"fetchcast engine": [], **{name: [] for name in names}}
         for _ in range(given.rounds):
             got["fetchcast engine"].append(
-                fresh("--one", url, str(calls), str(given.width))["cpu_us"]
+                alone("--one", url, str(calls), str(given.width))["cpu_us"]
             )
             for name in names:
-                found = peers._fresh("--one", name, url, str(calls), str(given.width))
+                found = peers.fresh("--one", name, url, str(calls), str(given.width))
                 got[name].append(found["cpu_us"])
         middle = {name: statistics.median(costs) for name, costs in got.items()}
         ours = middle["fetchcast engine"]
@@ -209,7 +203,7 @@ def cpu_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, 
 def burst_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for kind, url in (("plain", base["slow"] + "/"), ("h2", base["h2"] + "/slow")):
-        found = [fresh("--burst", url, "366") for _ in range(2 * given.rounds)]
+        found = [alone("--burst", url, "366") for _ in range(2 * given.rounds)]
         middle = {key: round(statistics.median(one[key] for one in found), 3) for key in found[0]}
         rows.append({"what": kind, **middle})
         print(rows[-1], file=sys.stderr)
@@ -265,7 +259,7 @@ def main() -> None:
         with peers.servers() as base:
             result = {"cpu": cpu_rows(base, given), "burst": burst_rows(base, given)}
             url = f"{base['plain']}/3.6.json"
-            result["memory"] = fresh("--memory", url, str(given.memory_calls), str(given.width))
+            result["memory"] = alone("--memory", url, str(given.memory_calls), str(given.width))
         shown = text(result)
         print(shown)
         RESULTS.mkdir(exist_ok=True)

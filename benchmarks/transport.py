@@ -299,9 +299,9 @@ def one(name: str, url: str, count: int, width: int) -> None:
         run = asyncio.run
     # Imports and the first connection's lazy work are not what is asked for.
     run(client(url, 2, 2))
-    before, began = _cpu_s(), time.perf_counter()
+    before, began = cpu_s(), time.perf_counter()
     run(client(url, count, width))
-    wall, cpu = time.perf_counter() - began, _cpu_s() - before
+    wall, cpu = time.perf_counter() - began, cpu_s() - before
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"cpu_us": cpu / count * 1e6, "wall_s": wall, "peak_mb": peak}))
 
@@ -322,7 +322,7 @@ def burst(name: str, url: str) -> None:
         wall = uvloop.run(timed())
     else:
         wall = asyncio.run(timed())
-    print(json.dumps({"wall_s": wall, "cpu_ms": _cpu_s() * 1000}))
+    print(json.dumps({"wall_s": wall, "cpu_ms": cpu_s() * 1000}))
 
 
 def memory(url: str, count: int) -> None:
@@ -340,7 +340,7 @@ def memory(url: str, count: int) -> None:
                 nonlocal made
                 made += 1
                 if made in marks:
-                    seen[made] = _resident_mb()
+                    seen[made] = resident_mb()
                 if made + 50 <= count:
                     start()
                 elif made == count:
@@ -358,14 +358,14 @@ def memory(url: str, count: int) -> None:
     print(json.dumps(seen))
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def _cpu_s() -> float:
+def cpu_s() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
@@ -373,11 +373,11 @@ def _cpu_s() -> float:
 # The tables
 
 
-def _fresh(*arguments: str) -> dict[str, Any]:
-    """This file in a process of its own, on the first core."""
+def fresh(*arguments: str, script: str = __file__) -> dict[str, Any]:
+    """``script``, by default this one, in a process of its own, on the first core."""
     first = sorted(os.sched_getaffinity(0))[:1] if hasattr(os, "sched_getaffinity") else []
     process = subprocess.run(
-        [sys.executable, __file__, *arguments],
+        [sys.executable, script, *arguments],
         check=True,
         capture_output=True,
         text=True,
@@ -415,7 +415,7 @@ def cpu_table(base: dict[str, str], args: argparse.Namespace) -> list[dict[str, 
         got: dict[str, list[dict[str, Any]]] = {name: [] for name in _CLIENTS}
         for _ in range(args.rounds):
             for name, results in got.items():
-                results.append(_fresh("--one", name, url, str(args.calls), str(args.width)))
+                results.append(fresh("--one", name, url, str(args.calls), str(args.width)))
         middle = {
             name: statistics.median(one["cpu_us"] for one in results)
             for name, results in got.items()
@@ -447,7 +447,7 @@ def burst_table(base: dict[str, str], args: argparse.Namespace) -> list[dict[str
         got: dict[str, list[dict[str, Any]]] = {name: [] for name in (*floor, *names)}
         for _ in range(args.rounds * 2):
             for name, results in got.items():
-                results.append(_fresh("--burst", name, url))
+                results.append(fresh("--burst", name, url))
         middle = {
             name: statistics.median(one["wall_s"] for one in results)
             for name, results in got.items()
@@ -574,7 +574,7 @@ def measure(args: argparse.Namespace) -> None:
             "rounds": args.rounds,
             "cpu": cpu_table(base, args),
             "burst": burst_table(base, args),
-            "memory": _fresh("--memory", base["plain"] + "/3.6.json", str(args.memory_calls))
+            "memory": fresh("--memory", base["plain"] + "/3.6.json", str(args.memory_calls))
             if args.memory_calls
             else {},
         }

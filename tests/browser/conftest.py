@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 import uvicorn
 
+from fetchcast.config import AppOptions
 from fetchcast.forecast import QuestionOptions, SeriesOptions, forecast_series
 from fetchcast.load.destinations import open_destination
 from fetchcast.records import Batch, Disposition, Target
-from fetchcast.config import AppOptions
 from fetchcast.serve.app import Source, create_app
 
 TODAY = date(2026, 3, 2)
