@@ -38,13 +38,15 @@ class Fate(StrEnum):
     """Never asked: by a rule, or because the input row is bad."""
 
 
-def request_key(method: str, url: str, body: bytes | None = None) -> str:
-    """The stable name of a call: 32 hex digits over what would be sent, equal for equal calls.
+def request_key(method: str, url: str, body: bytes | None = None, *, resource: str = "") -> str:
+    """The stable name of a call: 32 hex digits over what would be sent and what for.
 
-    Secrets must not be in ``url``: authentication is added when the call is sent.
+    Equal calls of one resource have equal keys. Calls of two resources never do: each resource
+    has its own rules for answers and its own tables. Secrets must not be in ``url``:
+    authentication is added when the call is sent.
     """
     digest = blake2b(digest_size=16)
-    for part in (method.encode(), url.encode(), body or b""):
+    for part in (method.encode(), url.encode(), body or b"", resource.encode()):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()

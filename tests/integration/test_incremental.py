@@ -140,3 +140,23 @@ async def test_a_span_that_is_none_is_refused(tmp_path: Path, wrong: dict[str, s
     async with running_api({}) as api:
         with pytest.raises(ConfigError, match="a span like"):
             pipeline(tmp_path, api, **wrong)
+
+
+async def test_two_resources_may_ask_the_same_address(tmp_path: Path) -> None:
+    """Each has its own table; neither takes the other's answer for its own."""
+    resource = {"path": "2026-11-14"}
+    async with running_api(answers()) as api:
+        raw = {
+            "name": "twice",
+            "api": {"base_url": api.url},
+            "resource": {"one": resource, "two": resource},
+            "table": {
+                "first": {"from": "one", "rows": "[*]"},
+                "second": {"from": "two", "rows": "[*]"},
+            },
+        }
+        report = await arun(pipeline_from(raw, folder=tmp_path), clock=FakeClock(now=NOON))
+    assert [one.fates.total() for one in report.resources.values()] == [1, 1]
+    with duckdb.connect(str(tmp_path / "twice.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) from first").fetchone() == (1,)
+        assert connection.execute("select count(*) from second").fetchone() == (1,)

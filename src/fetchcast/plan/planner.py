@@ -215,7 +215,7 @@ class Plan:
             }
             url += ("&" if "?" in url else "?") + urlencode(query)
         return Request(
-            key=request_key(self._options.method, url),
+            key=request_key(self._options.method, url, resource=self.name),
             resource=self.name,
             url=url,
             method=self._options.method,
