@@ -144,7 +144,8 @@ def report(rows: list[Row], kinds: str, schemes: list[str], worst: int) -> None:
     for scheme in schemes:
         mine = [r for r in rows if r.scheme == scheme]
         print(
-            f"{scheme:8} score {mean(r.score for r in mine):.4f}  used {mean(r.used for r in mine):.3f}"
+            f"{scheme:8} score {mean(r.score for r in mine):.4f}"
+            f"  used {mean(r.used for r in mine):.3f}"
             f"  refused {mean(r.refused for r in mine):.3f}"
             f"  cut off {sum(r.lost > 0 for r in mine)}"
         )
@@ -155,7 +156,8 @@ def report(rows: list[Row], kinds: str, schemes: list[str], worst: int) -> None:
             )
             for row in mine[:worst]:
                 print(
-                    f"{row.kind}{row.index:3} used {row.used:.2f} refused {row.refused:.2f} {row.about} | {row.took_s:.1f}/{row.ideal_s:.1f} | {row.text}"
+                    f"{row.kind}{row.index:3} used {row.used:.2f} refused {row.refused:.2f} "
+                    f"{row.about} | {row.took_s:.1f}/{row.ideal_s:.1f} | {row.text}"
                 )
 
 

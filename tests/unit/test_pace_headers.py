@@ -64,7 +64,8 @@ def test_limit_remaining_reset(prefix: str, reset: str) -> None:
 def test_structured_fields() -> None:
     """The current IETF draft: several policies, what is left of one, calls at once."""
     headers = {
-        "ratelimit-policy": '"burst";q=100;w=60, "daily";q=5000;w=86400, "c";q=8;qu="concurrent-requests"',
+        "ratelimit-policy": '"burst";q=100;w=60, "daily";q=5000;w=86400, '
+        '"c";q=8;qu="concurrent-requests"',
         "ratelimit": '"burst";r=50;t=30',
     }
 

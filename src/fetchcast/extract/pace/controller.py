@@ -219,9 +219,10 @@ class Pace(Reactions):
         window, level = self._window, self._level
         at_cap = window.full and level.cap is not None and window.limit > level.cap
         answers = window.count
-        if at_cap or self._rate.limit is not None:
+        bound = window.full or self._in_flight + 1 >= self._room
+        if at_cap:
             window.full = False
-        if window.end_round(now):
+        if window.end_round(now, bound=bound):
             window.after = self._serial
         if at_cap and level.confirmed:
             level.answers(answers)

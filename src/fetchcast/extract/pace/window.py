@@ -17,6 +17,7 @@ _CAREFULLY: Final = 0.25
 _SLOWER: Final = 1.6  # Latency may not double.
 _AIM: Final = 1.25
 _GAIN: Final = 1.25  # In the slow start, a slower round must bring a quarter more answers a second.
+_TOO_FEW: Final = 4.0
 _CREEP: Final = 1.002  # The base forgets a lucky round.
 _CAUSE: Final = 0.85  # A cut that does not make answers faster than this was not the cause.
 _SHORTEST_ROUND: Final = 12
@@ -28,6 +29,7 @@ class Window:
     __slots__ = (
         "_before_cut",
         "_cut_from",
+        "_overshot",
         "_goodput",
         "_since",
         "after",
@@ -63,11 +65,12 @@ class Window:
         self._since: float | None = None
         self._goodput = 0.0
         self._cut_from: float | None = None
+        self._overshot = True  # The first cut after a slow start is for having gone too far.
         self._before_cut = 0.0
 
     def restart(self, first: float) -> None:
         """Start slowly again, from ``first`` calls at once; the base latency stays."""
-        self.limit, self.slow = first, True
+        self.limit, self.slow, self._overshot = first, True, True
         self._since, self._goodput = None, 0.0
         self.count, self.total, self.squares = 0, 0.0, 0.0
 
@@ -80,7 +83,7 @@ class Window:
         if self.limit >= most:
             self.limit, self.slow = float(most), False
 
-    def end_round(self, now: float) -> bool:
+    def end_round(self, now: float, *, bound: bool) -> bool:
         """Judge the answers since the last round; returns whether the window was made smaller."""
         before = self.limit
         mean = self.total / self.count
@@ -89,8 +92,11 @@ class Window:
         noise = sqrt(variance / self.count)
         least = mean + noise
         base = self.base = least if self.base is None else min(least, self.base * _CREEP)
-        if mean - 2 * noise > _SLOWER * base and not (
-            self.slow and goodput > _GAIN * self._goodput
+        # Slower answers to calls that something else held back are none of the window's doing.
+        if (
+            bound
+            and mean - 2 * noise > _SLOWER * base
+            and not (self.slow and goodput > _GAIN * self._goodput)
         ):
             self._cut(mean, base, goodput)
         else:
@@ -110,9 +116,15 @@ class Window:
             # Fewer calls at once did not make answers faster: the API itself became slower.
             self.limit, self.base, self._cut_from = self._cut_from, mean, None
             return
+        if self.limit <= _TOO_FEW:
+            # So few cannot wait for each other: the API, or this machine, became slower.
+            self.base = mean
+            return
         self._cut_from, self._before_cut = self.limit, mean
-        if self.slow and goodput > 0:
-            # So many were inside when nothing waited (Little's law), however far it overshot.
+        if self._overshot and goodput > 0:
+            # So many were inside when nothing waited (Little's law), however far it overshot. The
+            # line was still growing, so its latency is no measure for what comes after.
+            self._cut_from, self._overshot = None, False
             self.limit = max(1.0, min(self.limit, _AIM * base * goodput))
         else:
             self.limit = max(1.0, self.limit * max(0.5, _AIM * base / mean))
