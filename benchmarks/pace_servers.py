@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SLF001
 """How much of what a real server allows is used, and how much is refused, over real sockets?
 
     python benchmarks/pace_servers.py [--seeds 5] [--only pace,aws,aimd,fixed] [--cases a,b]
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -259,10 +260,8 @@ async def measure(case: Case, scheme: str, url: str) -> dict[str, Any]:
             retry=RetryOptions(),
             headers={},
         )
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(engine.run(requests(url, case.calls)), CUT_OFF_S)
-        except TimeoutError:
-            pass
     landed = ends.fates.get("landed", 0)
     took = ends.last_at - begun
     if landed < case.calls:

@@ -29,8 +29,8 @@ class Window:
     __slots__ = (
         "_before_cut",
         "_cut_from",
-        "_overshot",
         "_goodput",
+        "_overshot",
         "_since",
         "after",
         "base",
