@@ -58,7 +58,9 @@ class DuckDB:
             connection = self._open_copy(path)
             try:
                 engine = DuckDBEngine(connection, self._url)
-                yield TableLoading(engine)
+                loading = TableLoading(engine)
+                yield loading
+                loading.finish()
                 with _told(self._url):
                     connection.commit()
                     connection.execute("CHECKPOINT")
@@ -109,7 +111,8 @@ class DuckDBEngine:
     def __init__(self, connection: duckdb.DuckDBPyConnection, url: str) -> None:
         self.url = url
         self.changed = False
-        self.noted = False
+        self.noted: set[str] = set()
+        """The tables that were noted."""
         self._connection = connection
         self._staged = self._unwritten = 0
         with _told(url):
@@ -202,7 +205,8 @@ class DuckDBEngine:
                 f"SELECT 1 FROM {place} WHERE load_id = ?", [note.load_id]
             ).fetchone()
             if known is None:
-                self.changed = self.noted = True
+                self.changed = True
+                self.noted.add(note.table)
                 self._connection.execute(
                     f"INSERT INTO {place} SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, "
                     f"(SELECT coalesce(max(ordinal), 0) + 1 FROM {place})",
@@ -251,7 +255,7 @@ class FilesEngine(DuckDBEngine):
         self, connection: duckdb.DuckDBPyConnection, url: str, files: Mapping[str, Path]
     ) -> None:
         super().__init__(connection, url)
-        self._files = dict(files)
+        self._files, self._old = dict(files), frozenset(files)
 
     def columns(self, table: str) -> dict[str, str] | None:
         """Name to type; the table's file is read when it is first asked for."""
@@ -263,11 +267,21 @@ class FilesEngine(DuckDBEngine):
         return super().columns(table)
 
     def written(self, tables: Sequence[str]) -> list[str]:
-        """Of ``tables`` those that there are, with the loads table if the load was noted."""
+        """Of ``tables`` those that are worth a file, with the loads table if the load was noted.
+
+        A table that was not asked for by name (a child table, the rejects) and never had a row
+        is not: a file with a header alone would only puzzle.
+        """
         with _told(self.url):
             self._connection.commit()
         there = [table for table in tables if self.columns(table) is not None]
-        return [*there, sql.LOADS_TABLE] if self.noted else there
+        worth = [table for table in there if table in self._old | self.noted or self._filled(table)]
+        return [*worth, sql.LOADS_TABLE] if self.noted else worth
+
+    def _filled(self, table: str) -> bool:
+        with _told(self.url):
+            found = self._connection.execute(f"SELECT 1 FROM {self.name(table)} LIMIT 1")
+            return found.fetchone() is not None
 
     def write(self, table: str, target: Path) -> Path:
         """Write the table as Parquet, rows in the order they came in."""

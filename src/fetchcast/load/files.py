@@ -60,6 +60,7 @@ class ParquetFolder:
                 engine = FilesEngine(connection, self._url, self.files())
                 loading = TableLoading(engine)
                 yield loading
+                loading.finish()
                 fresh = {
                     table: engine.write(table, self._inner / f"{_file(table)}.tmp")
                     for table in engine.written(loading.tables)
@@ -171,14 +172,17 @@ class CsvFile:
             self._forget_if_deleted()
         with self._store.load() as loading:
             yield loading
+            # Before the rows are kept: after a kill nobody would know which table is the file.
+            with told(self._url):
+                self._settle_main(loading.tables)
         with told(self._url, _BEHIND):
-            self._render(loading.tables)
+            self._render()
 
     def last_note(self, table: str) -> LoadNote | None:
         """The newest note about ``table``, or None if nothing was loaded since the file began."""
         if not self.path.exists():
             return None
-        self._render([])
+        self._render()
         return self._store.last_note(table)
 
     def query(self, sql_text: str) -> pa.Table:
@@ -191,13 +195,20 @@ class CsvFile:
                 path.unlink()
             self._state.unlink()
 
-    def _render(self, tables: list[str]) -> None:
+    def _settle_main(self, tables: list[str]) -> None:
+        """Write down which table is the CSV file itself: the first that is ever loaded."""
+        done = self._rendered()
+        first = next((table for table in tables if not table.startswith("_")), None)
+        if first is not None and "" not in done:
+            replace_text(self._state, json.dumps(done | {"": first}))
+
+    def _render(self) -> None:
         """Write the CSV of every table whose file is newer than what was written of it."""
         files = {
             table: path for table, path in self._store.files().items() if table != sql.LOADS_TABLE
         }
         done = self._rendered()
-        main = self._options.table or str(done.get("", "")) or self._main(tables, files)
+        main = self._options.table or done.get("", "")
         for table, path in files.items():
             stamp = path.stat().st_mtime_ns
             if done.get(table) == stamp and self._place(table, main).exists():
@@ -205,17 +216,14 @@ class CsvFile:
             self._write(table, path, self._place(table, main))
             done[table] = stamp
         if files:
-            replace_text(self._state, json.dumps(done | {"": main}))
+            replace_text(self._state, json.dumps(done))
 
     def _rendered(self) -> dict[str, int | str]:
         with suppress(FileNotFoundError):
             return msgspec.json.decode(self._state.read_bytes(), type=dict[str, int | str])
         return {}
 
-    def _main(self, tables: list[str], files: Mapping[str, Path]) -> str:
-        return next((name for name in [*tables, *files] if not name.startswith("_")), "")
-
-    def _place(self, table: str, main: str) -> Path:
+    def _place(self, table: str, main: str | int) -> Path:
         if table == main:
             return self.path
         return self.path.with_name(f"{self.path.stem}.{table}{self.path.suffix}")

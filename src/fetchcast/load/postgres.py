@@ -111,7 +111,9 @@ class PostgreSQL:
         session = self._open()
         try:
             engine = PostgresEngine(session, self._url, self._schema_of(session))
-            yield TableLoading(engine)
+            loading = TableLoading(engine)
+            yield loading
+            loading.finish()
             with _told(self._url, _UNSURE):
                 session.commit()
         finally:

@@ -295,3 +295,8 @@ def alter_type(table: str, column: str, type_: str) -> str:
 def forget_notes(place: str, table: str) -> str:
     """``DELETE`` of all notes about ``table`` from the loads table at ``place``."""
     return f"DELETE FROM {place} WHERE table_name = {text_literal(table)}"
+
+
+def count_note(place: str, load_id: str, rows: int) -> str:
+    """``UPDATE`` of one note in the loads table at ``place``: how many rows it brought."""
+    return f"UPDATE {place} SET row_count = {rows} WHERE load_id = {text_literal(load_id)}"

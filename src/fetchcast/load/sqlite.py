@@ -60,7 +60,9 @@ class SQLite:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("BEGIN IMMEDIATE")
-            yield TableLoading(SQLiteEngine(connection, self._url))
+            loading = TableLoading(SQLiteEngine(connection, self._url))
+            yield loading
+            loading.finish()
             with _told(self._url):
                 connection.execute("COMMIT")
 

@@ -6,6 +6,7 @@ everything else is one statement over whole sets; nothing is done row by row.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -74,6 +75,7 @@ class TableLoading:
         self._begun: set[str] = set()
         self._fresh: set[str] = set()
         self._cleared: dict[str, pa.Table] = {}
+        self._noted: list[LoadNote] = []
         self.receipts: list[Receipt] = []
         """One per batch written, in order."""
 
@@ -89,7 +91,20 @@ class TableLoading:
         """
         if self._engine.columns(note.table) is None:
             self._engine.forget(note.table)
-        return self._engine.note(note)
+        is_new = self._engine.note(note)
+        if is_new:
+            self._noted.append(note)
+        return is_new
+
+    def finish(self) -> None:
+        """Say in the notes how many rows came: nobody knew before they were written."""
+        rows: Counter[str] = Counter()
+        for receipt in self.receipts:
+            rows[receipt.table] += receipt.rows
+        for note in self._noted:
+            if not note.rows and rows[note.table]:
+                place = self._engine.name(sql.LOADS_TABLE)
+                self._engine.run(sql.count_note(place, note.load_id, rows[note.table]))
 
     def write(self, batch: Batch) -> None:
         """Add ``batch`` to its table; see `fetchcast.records.Target` for what happens to others."""
@@ -99,7 +114,8 @@ class TableLoading:
             rows = self._nothing_known(target.table, batch.rows)
         self._check_name_lengths([target.table, *rows.schema.names])
         first = target.table not in self._begun
-        self._begun.add(target.table)
+        if rows.num_rows:
+            self._begun.add(target.table)
         deleted = 0
         if first and target.disposition == Disposition.REPLACE:
             deleted = self._empty(target.table, rows, set(batch.rows.schema.names))
@@ -151,7 +167,8 @@ class TableLoading:
         same = set(have) == names and all(
             have[name] == type_ for name, type_ in self._types(rows).items()
         )
-        if same or not names or not self._engine.is_ours(table):
+        # Rows alone say what shape a table is to have; a query of the user's goes on to work.
+        if same or not rows.num_rows or not self._engine.is_ours(table):
             return self._engine.run(f"DELETE FROM {self._engine.name(table)}")
         self._engine.run(f"DROP TABLE {self._engine.name(table)}")
         return 0

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TypeVar
 
 from fetchcast.config import Pipeline
+from fetchcast.errors import ConfigError
 from fetchcast.landing.reader import Reader
 from fetchcast.load.destinations import open_destination
 from fetchcast.plan.planner import Plan
@@ -55,6 +56,11 @@ class _Todo:
     note: LoadNote
     anew: bool
 
+    @property
+    def replaces(self) -> bool:
+        """Whether the table is to hold what this load brings and nothing else."""
+        return self.anew or self.table.disposition == Disposition.REPLACE
+
     def placed(self, batch: Batch) -> Batch:
         """``batch`` on its way to its table, which it replaces if that is made anew."""
         target = batch.target
@@ -82,6 +88,8 @@ class Store:
     again: bool = False
     _learnt: dict[str, dict[str, str]] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
+    _owners: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Destination and name of a child table, folded -> the table whose child it is."""
 
     def all(self, reader: Reader) -> Stored:
         """Load what is new, destination by destination."""
@@ -126,7 +134,7 @@ class Store:
         with destination.load() as loading:
             for one in todo:
                 if loading.note(one.note):
-                    rows, rejected = self._table(loading, one, reader)
+                    rows, rejected = self._table(loading, one, reader, destination.url)
                     rejects += rejected
                     table = one.note.table
                     receipts.append(Receipt(destination=destination.url, table=table, rows=rows))
@@ -169,35 +177,62 @@ class Store:
         anew = ours and since == 0 and not reader.bodies_dropped()
         return _Todo(shaper=shaper, table=table, note=note, anew=anew)
 
-    def _table(self, loading: Loading, todo: _Todo, reader: Reader) -> tuple[int, int]:
+    def _table(self, loading: Loading, todo: _Todo, reader: Reader, url: str) -> tuple[int, int]:
         """Rows of the main table, and rejects."""
         rows = rejected = 0
-        for shaped in self._shaped(todo.shaper, todo.table, todo.note, reader):
+        for shaped in self._shaped(todo, reader):
             shaped.accounting.check()
             rejected += shaped.rejected
+            self._check_owners(url, todo.note.table, shaped)
             for batch in shaped.batches:
                 loading.write(todo.placed(batch))
                 rows += batch.rows.num_rows if batch.target.table == todo.note.table else 0
         return rows, rejected
 
-    def _shaped(
-        self, shaper: Shaper, table: TableOptions, note: LoadNote, reader: Reader
-    ) -> Iterator[Shaped]:
-        if table.every_call:
-            planned = (
-                row for plan in self.plans if plan.name in table.sources for row in plan.rows()
-            )
-            for window in _windows(planned, _CHUNK_ROWS):
-                yield shaper.shape_plan(_with_answers(window, reader))
-            return
+    def _check_owners(self, url: str, table: str, shaped: Shaped) -> None:
+        """Refuse a child table that has the name of another table, before a row is mixed."""
+        for batch in shaped.batches:
+            name = batch.target.table
+            if name in {table, REJECTS}:
+                continue
+            owner = self._owners.setdefault((url, name.casefold()), table)
+            others = [other for other in self.pipeline.table if other.casefold() == name.casefold()]
+            if owner != table or others:
+                raise ConfigError(
+                    f"table.{others[0] if others else owner}",
+                    table,
+                    f"another name for one of the two: an array in the rows of {table!r} makes a "
+                    f"child table {name!r}, which is a table of "
+                    f"{'the file' if others else repr(owner)} already\n"
+                    f'hint: rename it, or keep arrays as text with nested = "json" in '
+                    f"[table.{table}]; what had landed is safe, nothing was loaded",
+                )
+
+    def _shaped(self, todo: _Todo, reader: Reader) -> Iterator[Shaped]:
+        shaped = self._planned if todo.table.every_call else self._answered
+        nothing = True
+        for one in shaped(todo, reader):
+            nothing = False
+            yield one
+        if nothing and todo.replaces:
+            # Nothing is what the table is to hold now.
+            yield todo.shaper.shape([])
+
+    def _planned(self, todo: _Todo, reader: Reader) -> Iterator[Shaped]:
+        sources = todo.table.sources
+        planned = (row for plan in self.plans if plan.name in sources for row in plan.rows())
+        for window in _windows(planned, _CHUNK_ROWS):
+            yield todo.shaper.shape_plan(_with_answers(window, reader))
+
+    def _answered(self, todo: _Todo, reader: Reader) -> Iterator[Shaped]:
         answers = reader.answers(
-            after_seq=note.from_seq,
-            upto_seq=note.upto_seq,
-            resources=table.sources,
+            after_seq=todo.note.from_seq,
+            upto_seq=todo.note.upto_seq,
+            resources=todo.table.sources,
             fates=(Fate.LANDED, Fate.EMPTY),
         )
         for chunk in _chunks(answers):
-            yield shaper.shape(chunk)
+            yield todo.shaper.shape(chunk)
 
 
 def _shaper(name: str, table: TableOptions, reader: Reader) -> Shaper:
