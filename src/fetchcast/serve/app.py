@@ -22,6 +22,7 @@ from fetchcast.serve.manners import Manners, is_loopback
 from fetchcast.serve.queries import open_store
 from fetchcast.serve.reading import Reading
 from fetchcast.serve.source import Source
+from fetchcast.serve.warming import warm_in_background
 
 __all__ = ["Source", "create_app", "serve"]
 
@@ -118,8 +119,14 @@ def serve(
         lifespan="on",
         timeout_graceful_shutdown=_GRACE_S,
     )
+
+    def ready() -> None:
+        if on_ready is not None:
+            on_ready(url)
+        warm_in_background(app.state.reading)
+
     with listener:
-        _Server(config, lambda: on_ready(url) if on_ready else None).run(sockets=[listener])
+        _Server(config, ready).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -128,6 +128,14 @@ def _destination(problem: DestinationError, reading: Reading) -> Problem:
             hint="Run it, then load this page again:",
             command=f"fetchcast run {reading.source.file}",
         )
+    if reading.store.kind == "sqlite":
+        return Problem(
+            status=503,
+            title="The pages do not read SQLite",
+            detail="They need time stamps and more SQL than it has. Your rows are all there.",
+            hint="Load what has landed into a DuckDB file as well, and open the app on that:",
+            command=f"fetchcast replay --to duckdb:///app.duckdb {reading.source.file}",
+        )
     return Problem(status=503, title="The database cannot be read", detail=str(problem))
 
 

@@ -139,11 +139,11 @@ class Reading:
                 f"from (select * from series {where}) s "
                 "left join leaderboard b on b.series = s.series and b.unique_id = s.unique_id "
                 f"and b.model = {quoted(COMBINED)} "
-                "left join (select series, unique_id, abs(y - q50) / "
-                "nullif((q90 - q10) / 2, 0) as surprise, row_number() over "
-                "(partition by series, unique_id order by ds desc, step) as place from backtest "
-                f"where model = {quoted(COMBINED)} and y is not null {only}) p "
-                "on p.series = s.series and p.unique_id = s.unique_id and p.place = 1 "
+                "left join (select distinct on (series, unique_id) series, unique_id, "
+                "abs(y - q50) / nullif((q90 - q10) / 2, 0) as surprise from backtest "
+                f"where model = {quoted(COMBINED)} and y is not null {only} "
+                "order by series, unique_id, ds desc, step) p "
+                "on p.series = s.series and p.unique_id = s.unique_id "
                 "order by s.series, s.unique_id"
             )
         )

@@ -60,6 +60,13 @@ def _environment() -> Environment:
     return environment
 
 
+def prepare() -> None:
+    """Compile all templates now instead of each at its first use."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
 def render(
     request: Request, reading: Reading, template: str, *, status: int = 200, **values: Any
 ) -> HTMLResponse:

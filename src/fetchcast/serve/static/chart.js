@@ -18,14 +18,19 @@ let withBacktests = shown.searchParams.get("bt") === "1" || columns.asOf;
 let main;
 let strip;
 
-function colour(name) {
+// The sheet's colours as a canvas understands them; read again when light and dark change.
+let colours = {};
+function readColours() {
   const probe = document.createElement("span");
-  probe.style.color = `var(--${name})`;
   document.body.append(probe);
-  const found = getComputedStyle(probe).color;
+  for (const name of ["ink", "soft", "line", "blue", "rust"]) {
+    probe.style.color = `var(--${name})`;
+    colours[name] = getComputedStyle(probe).color;
+  }
   probe.remove();
-  return found;
 }
+
+const colour = (name) => colours[name];
 
 function faded(found, alpha) {
   const [red, green, blue] = found.match(/[\d.]+/g);
@@ -248,6 +253,8 @@ function draw() {
   const before = main?.scales.x;
   main?.destroy();
   strip?.destroy();
+  strip = undefined;
+  readColours();
   const list = series();
   const data = [columns.t, ...list.slice(1).map(({ key }) => columns[key])];
   main = new uPlot({
@@ -269,13 +276,23 @@ function draw() {
         if (width > 4) view(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
         plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
       }],
-      draw: [marks, anomalies],
+      draw: [marks, anomalies, drawn],
     },
   }, data, holder);
-  strip = overview();
   if (before && before.min !== null) main.setScale("x", { min: before.min, max: before.max });
   else start();
-  ranged(main);
+}
+
+// The first picture of the chart is on the canvas; the overview may come a frame later.
+function drawn() {
+  if (strip) return;
+  if (!holder.dataset.drawn) performance.mark("chart-drawn");
+  holder.dataset.drawn = "true";
+  requestAnimationFrame(() => {
+    if (strip) return;
+    strip = overview();
+    ranged(main);
+  });
 }
 
 function overview() {
@@ -365,13 +382,13 @@ holder.addEventListener("dblclick", () => range("all"));
 document.addEventListener("fetchcast:theme", draw);
 new ResizeObserver(() => {
   if (!main) return;
-  main.setSize({ width: holder.clientWidth, height: holder.clientHeight });
+  if (main.width !== holder.clientWidth || main.height !== holder.clientHeight) {
+    main.setSize({ width: holder.clientWidth, height: holder.clientHeight });
+  }
   const place = document.getElementById("strip");
-  strip.setSize({ width: place.clientWidth, height: place.clientHeight });
+  strip?.setSize({ width: place.clientWidth, height: place.clientHeight });
   ranged(main);
 }).observe(holder);
 
 press();
 draw();
-holder.dataset.drawn = "true";
-performance.mark("chart-drawn");
