@@ -12,7 +12,7 @@ import pytest
 
 from fetchcast.clock import SystemClock
 from fetchcast.errors import ConfigError, LandingError, LandingInUse
-from fetchcast.events import Committed, Event, Events, Notice, RunEnd, Stage, StageStarted
+from fetchcast.events import Committed, Event, Events, Notice, Paced, RunEnd, Stage, StageStarted
 from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.reader import open_reader
 from fetchcast.landing.runs import RunInfo
@@ -277,6 +277,8 @@ async def test_a_run_can_be_watched_from_outside(tmp_path: Path) -> None:
             (line,) = reader.events()
             assert (line.run, line.kind, line.text) == ("r1", "stage_started", "extract trains")
         events(Notice(at=AT, text="10 calls at a time"))
+        for seconds in (0.0, 0.5, 2.5):
+            events(Paced(at=AT + seconds, text=f"felt after {seconds} s"))
         writer.end_run(RunEnd.INCOMPLETE, {"landed": 365})
     with open_reader(tmp_path) as reader:
         (run,) = reader.runs()
@@ -285,7 +287,11 @@ async def test_a_run_can_be_watched_from_outside(tmp_path: Path) -> None:
             RunEnd.INCOMPLETE,
             {"landed": 365},
         )
-        assert [one.text for one in reader.events(after=line.seq)] == ["10 calls at a time"]
+        assert [(one.kind, one.text) for one in reader.events(after=line.seq)] == [
+            ("notice", "10 calls at a time"),
+            ("pace", "felt after 0.0 s"),
+            ("pace", "felt after 2.5 s"),
+        ], "what a limit is called changes often: one line in two seconds is kept"
     events(Notice(at=AT, text="nobody listens any more"))
 
 

@@ -63,7 +63,8 @@ class Logged:
     run: str | None
     at: float
     kind: str
-    """``stage_started``, ``stage_ended``, ``notice``, or what the caller chose."""
+    """``stage_started``, ``stage_ended``, ``notice``, ``pace`` (a limit is felt), or what the
+    caller chose."""
     text: str
 
 

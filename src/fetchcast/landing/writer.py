@@ -21,7 +21,16 @@ import msgspec
 
 from fetchcast.clock import Clock
 from fetchcast.errors import LandingError
-from fetchcast.events import Committed, Event, Events, Notice, RunEnd, StageEnded, StageStarted
+from fetchcast.events import (
+    Committed,
+    Event,
+    Events,
+    Notice,
+    Paced,
+    RunEnd,
+    StageEnded,
+    StageStarted,
+)
 from fetchcast.landing.journal import (
     SEGMENT_ANSWERS,
     SEGMENT_BYTES,
@@ -41,6 +50,7 @@ T = TypeVar("T")
 _LATEST_S: Final = 0.2
 _MOST_WAITING: Final = 4 * SEGMENT_ANSWERS
 _MOST_WAITING_BYTES: Final = 4 * SEGMENT_BYTES
+_PACE_S: Final = 2.0  # A day of a limit that wavers must not fill the log.
 _GRACE_S: Final = 10.0  # Room for a slow fsync; a disk that hangs must not hang the shutdown.
 
 
@@ -67,6 +77,7 @@ class Writer:
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []
         self._failure: BaseException | None = None
         self._called = False
+        self._paced_at = float("-inf")
         self._something, self._now = threading.Event(), threading.Event()
         self._stopping = False
         self._stopped = asyncio.Event()
@@ -198,7 +209,7 @@ class Writer:
         )
 
     def hear(self, event: Event) -> None:
-        """Keep stages and notices in the log; subscribed by `open_writer`."""
+        """Keep stages, notices and felt limits in the log; subscribed by `open_writer`."""
         if self._failure is not None:
             return  # `put` and `flush` say so; a subscriber must not raise.
         match event:
@@ -208,6 +219,9 @@ class Writer:
                 self.log("stage_ended", f"{stage} {what}".strip(), at)
             case Notice(at=at, text=text):
                 self.log("notice", text, at)
+            case Paced(at=at, text=text) if at - self._paced_at >= _PACE_S:
+                self._paced_at = at
+                self.log("pace", text, at)
             case _:
                 pass
 

@@ -148,6 +148,14 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     going: bool
 
 
+class PaceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit that was felt during a run, from when on and for how long."""
+
+    after_s: float
+    lasted_s: float
+    limit: str
+
+
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a run's log; `at` in seconds since 1970, UTC."""
 
@@ -176,6 +184,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes: int
     pace: str
     stages: list[StageRecord]
+    paces: list[PaceRecord]
     log: list[LogLine]
 
 

@@ -25,6 +25,7 @@ _SILENT_S = 15.0
 _LOG_PAGE = 1000
 _LOG_SHOWN = 200
 _FAILED_SHOWN = 100
+_FELT_SHOWN = 30
 _HEAD_BYTES = 400
 _FINISHED = {
     "complete": "every call is accounted for",
@@ -60,6 +61,18 @@ class RunStage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Felt:
+    """A limit that was felt from some moment on."""
+
+    after_s: float
+    """Since the run's beginning."""
+    lasted_s: float
+    share: float
+    """Of the whole time that calls were made in."""
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     """A run as its page shows it."""
 
@@ -77,6 +90,8 @@ class RunView:
     rows: Mapping[str, int]
     body_bytes: int
     stages: Sequence[RunStage]
+    felt: Sequence[Felt]
+    """The limits in the order in which they were felt."""
     log: Sequence[Logged]
 
 
@@ -203,6 +218,7 @@ def _view(run: Run, log: Sequence[Logged], reading: Reading) -> RunView:
         rows=counts.get("rows") or {},
         body_bytes=int(counts.get("body_bytes", 0)),
         stages=stages,
+        felt=_felt(run, log, end),
         log=log[-_LOG_SHOWN:],
     )
 
@@ -244,6 +260,25 @@ def _stages(run: Run, log: Sequence[Logged], end: float, *, going: bool) -> list
     return stages
 
 
+def _felt(run: Run, log: Sequence[Logged], end: float) -> list[Felt]:
+    """Which limit was felt when, until the next one or the end of the calls."""
+    lines = [line for line in log if line.kind == "pace"]
+    over = next(
+        (line.at for line in log if line.kind == "stage_ended" and line.text == "extract"), end
+    )
+    ends = [*(line.at for line in lines[1:]), over]
+    whole = max(over - lines[0].at, 1e-6) if lines else 1.0
+    return [
+        Felt(
+            after_s=max(0.0, line.at - run.started_at),
+            lasted_s=max(0.0, until - line.at),
+            share=min(1.0, max(0.0, until - line.at) / whole),
+            what=line.text,
+        )
+        for line, until in zip(lines, ends, strict=False)
+    ][-_FELT_SHOWN:]
+
+
 def as_record(view: RunView) -> dict[str, Any]:
     """A run as the API writes it."""
     run = view.run
@@ -266,6 +301,14 @@ def as_record(view: RunView) -> dict[str, Any]:
         "stages": [
             {"stage": stage.name, "seconds": stage.seconds, "going": stage.going}
             for stage in view.stages
+        ],
+        "paces": [
+            {
+                "after_s": round(felt.after_s, 3),
+                "lasted_s": round(felt.lasted_s, 3),
+                "limit": felt.what,
+            }
+            for felt in view.felt
         ],
         "log": [
             {"seq": line.seq, "at": line.at, "kind": line.kind, "text": line.text}
