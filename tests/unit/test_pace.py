@@ -79,6 +79,15 @@ def test_retry_after_is_obeyed_and_rarely_earned() -> None:
     assert pace.explanation(_took(books)).kind is Kind.RATE
 
 
+def test_a_fast_bucket_that_counts_in_whole_seconds_is_measured() -> None:
+    """Each refusal costs a second of 400 calls: two or three of them tell the rate."""
+    books, pace = _run(TokenBucket(400, 20, retry_after=True), calls=12_000)
+
+    assert _took(books) <= 1.35 * (12_000 - 20) / 400
+    assert books.refused_share <= 0.02
+    assert pace.explanation(_took(books)).rate == pytest.approx(400, rel=0.12)
+
+
 def test_a_window_without_a_hint_is_learnt() -> None:
     """100 in ten seconds: the period and the number are found."""
     books, pace = _run(FixedWindow(100, 10.0), calls=700)

@@ -101,6 +101,7 @@ class Pace(Reactions):
     def _begin(self, now: float) -> None:
         self._began_at = now
         self._door.opened_at = now
+        self._bucket.begin(now, 0)
         self._caps.begin(now)
         self._settle()
 
@@ -162,6 +163,8 @@ class Pace(Reactions):
         self._last_sent_at = now
         if self._rate.limit is not None:
             self._rate.spend(now)
+            if self._rate.hint_s > 0:
+                self._bucket.mark(now, self._serial)
 
     def _end(self, call: int) -> Group:
         """Take ``call`` out of flight; every call ends once."""
@@ -217,6 +220,7 @@ class Pace(Reactions):
 
     def _end_round(self, now: float) -> None:
         window, level = self._window, self._level
+        self._bucket.mark(now, self._serial)
         at_cap = window.full and level.cap is not None and window.limit > level.cap
         answers = window.count
         bound = window.full or self._in_flight + 1 >= self._room
@@ -251,8 +255,6 @@ class Pace(Reactions):
         group.latest = self._serials[call]
         if group.latest >= self._door.opened_serial:
             self._door.refused_since += 1
-        if group.latest > self._waited_serial:
-            self._waited_refused += 1
         hints = read_hints(headers, wall)
         self._told_by(hints, call, now)
         self._refused_for(call, group, sent_at, now, hints)

@@ -14,6 +14,8 @@ _DEPTH_S: Final = 0.002
 _TARGET: Final = 0.01  # The share of refused calls at which growth and cuts balance.
 _CUT: Final = 0.97
 _ENOUGH: Final = 5  # Accepted calls between two refusals that make a measurement.
+_ROUGH: Final = 0.92  # The first measurement after a wait.
+_MANY: Final = 30
 _SLOWEST: Final = 1 / 30
 
 
@@ -92,6 +94,9 @@ class Rate:
             return
         in_transit = self.limit * latency
         climb = min(0.2, 0.4 / max(1.0, in_transit))
+        if self.hint_s > 0:
+            # Twice as fast within the time that a refusal costs.
+            climb = min(climb, 0.7 / (self.hint_s * self.limit))
         growth = climb if self.climbing else self._creep(in_transit)
         self.limit *= 1 + growth
 
@@ -143,12 +148,18 @@ class Rate:
         passed, lasted = sent - self._anchor_refused, self._last_at - self._anchor_at
         return passed / lasted if passed >= _ENOUGH and lasted > 0 else None
 
-    def after_wait(self, passed: int, lasted: float, waited: float) -> None:
+    def after_wait(self, passed: int, lasted: float, waited: float, measured: float | None) -> None:
         """Refused again ``lasted`` after a wait: what was saved meanwhile passed too."""
         assert self.limit is not None
-        low, high = passed / (lasted + waited), passed / lasted
-        self.top = min(self.limit, high)
-        self.limit = max(_SLOWEST, min(_CUT * self.limit, (low * high) ** 0.5))
+        if measured is None or passed < _MANY or measured > _CUT * self.limit:
+            # Of so few calls jitter alone may have had one refused; or nothing was measured.
+            low, high = passed / (lasted + waited), passed / lasted
+            self.top = min(self.limit, high)
+            slower = (low * high) ** 0.5
+        else:
+            self.top = min(self.limit, measured)
+            slower = (_ROUGH if self.climbing else _CUT) * measured
+        self.limit = max(_SLOWEST, min(_CUT * self.limit, slower))
         self.climbing = False
         self.clean = 0
 

@@ -35,6 +35,8 @@ _LARGEST_LOT: Final = 64
 _BREAKER_S: Final = 3600.0
 _LOOK_S: Final = 10.0
 _TOO_MANY_REFUSED: Final = 0.2
+_NO_MORE: Final = 2.0  # Times what passed before the first refusal.
+_OF_FIRST: Final = 0.5  # Of what passed before the first refusal, some was saved.
 _FEW: Final = 4  # Fewer calls than this are no window.
 
 
@@ -172,19 +174,22 @@ class Reactions(State):
 
     def _told_to_wait(self, group: Group, sent_at: float, now: float, wait: float) -> None:
         """Retry-After: the whole scope waits, then goes on at a pace that should not be refused."""
-        rate = self._rate
+        rate, bucket = self._rate, self._bucket
         if self._phase in (DRAIN, VERIFY):
             self._phase = OPEN
         if rate.limit is None and wait >= SHORTEST_S and self._door.passed(self._serial) >= _FEW:
             self._window_told = True
             return
+        bucket.mark(group.sent_at, group.serial - 1)
+        passed = max(1, group.latest - 1 - bucket.began_with)
+        measured = bucket.emptied(sent_at, group.latest, rate.limit or inf)
         if rate.limit is None:
             latency = self._window.base or max(2 * self._trip_mean, 1e-3)
-            rate.begin(2 / latency, now, climbing=True)
+            lasted = max(latency, sent_at - (self._began_at or 0.0))
+            rate.begin(max(2 / latency, _OF_FIRST * passed / lasted), now, climbing=True)
         else:
-            passed = group.latest - self._waited_serial - self._waited_refused
-            lasted = max(1e-3, sent_at - self._waited_until)
-            rate.after_wait(max(1, passed), lasted, rate.hint_s)
+            lasted = max(1e-3, sent_at - bucket.began_at)
+            rate.after_wait(passed, lasted, rate.hint_s, measured)
         rate.hint_s = wait
         rate.unanchor()
         rate.measure(sent_at, group.latest)
@@ -193,10 +198,10 @@ class Reactions(State):
         """A wait is over: what passed among the refused calls tells the rate."""
         spread = self._rate.spread()
         if self._rate.climbing and spread is not None:
-            self._rate.begin(0.9 * spread, now, climbing=False)
+            pace = min(0.9 * spread, _NO_MORE / _OF_FIRST * (self._rate.limit or inf))
+            self._rate.begin(pace, now, climbing=False)
         self._rate.unanchor()
-        self._waited_serial, self._waited_until = self._serial, now
-        self._waited_refused = 0
+        self._bucket.begin(now, self._serial)
 
     def _waited_for_window(self, now: float) -> None:
         """So long a wait after so many calls is a window's: go on, and look where it ended."""

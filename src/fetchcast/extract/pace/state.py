@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+from fetchcast.extract.pace.bucket import Bucket
 from fetchcast.extract.pace.budget import Allowance
 from fetchcast.extract.pace.caps import Caps
 from fetchcast.extract.pace.door import Door
@@ -55,6 +56,7 @@ class State:
         "_accepted_at",
         "_allowances",
         "_began_at",
+        "_bucket",
         "_cap_before",
         "_caps",
         "_denied_row",
@@ -95,9 +97,6 @@ class State:
         "_verified",
         "_verify_cap",
         "_verify_tries",
-        "_waited_refused",
-        "_waited_serial",
-        "_waited_until",
         "_window",
         "_window_told",
     )
@@ -143,7 +142,7 @@ class State:
         self._cap_before: int | None = None
         self._doubted: int | None = None
         self._short_row = self._denied_row = 0
-        self._waited_serial, self._waited_refused, self._waited_until = 0, 0, 0.0
+        self._bucket = Bucket()
         self._window_told = False
         self._stopped: str | None = None
         self._looked = (0.0, 0, 0)
