@@ -109,6 +109,8 @@ CASES = [
          bucket(300, 60), goal=">= 92 %"),
     Case("no limit", ideal_s=lambda calls: ceil(calls / 256) * SERVICE_S,
          goal=">= 90 % of a pool"),
+    Case("no limit, 12,000 calls", ideal_s=lambda calls: ceil(calls / 256) * SERVICE_S, calls=12_000,
+         goal=">= 90 % of a pool"),
     Case("nginx limit_req 400/s", ideal_s=bucket(400, 1), zone=ZONE, nginx="limit_req zone=a;",
          goal="item 3"),
     Case("nginx limit_req 400/s burst=40", ideal_s=bucket(400, 1), zone=ZONE,
@@ -141,6 +143,8 @@ class Seam:
 
     def stopped(self) -> str | None:
         return None
+
+    stopped_by_own_cap = False
 
 
 @dataclass(slots=True)

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
 from fetchcast import arun
 from fetchcast.config import Pipeline, pipeline_from
 from fetchcast.errors import ConfigError
-from fetchcast.testing import Api, FakeClock, Reply, json_reply, running_api
+from fetchcast.pipeline import RunOptions
+from fetchcast.records import Fate
+from fetchcast.testing import Api, Asked, FakeClock, Reply, json_reply, running_api
 
 NOON = 1_795_003_200.0  # 2026-11-18 12:00 UTC
 DAY_S = 86_400.0
@@ -133,6 +136,67 @@ async def test_a_column_that_is_no_longer_wanted_does_not_stay_behind(tmp_path: 
         numbers = connection.execute("select number from rows order by 1").fetchall()
     assert "n" not in names
     assert numbers == [(1400,), (1500,), (1600,)]
+
+
+class Changing:
+    """A page with a version; "not modified" to those who have it."""
+
+    def __init__(self, header: str, ask: str) -> None:
+        self.header, self.ask, self.version = header, ask, "one"
+        self.said: list[int] = []
+
+    def __call__(self, asked: Asked) -> Reply:
+        same = asked.headers.get(self.ask) == self.version
+        self.said.append(304 if same else 200)
+        rows = [{"n": len(self.version)}, {"n": len(self.said)}]
+        headers = {"Content-Type": "application/json", self.header: self.version}
+        return Reply(304, headers) if same else Reply(200, headers, msgspec.json.encode(rows))
+
+
+def numbers(folder: Path) -> list[int]:
+    with duckdb.connect(str(folder / "days.duckdb"), read_only=True) as connection:
+        return [n for (n,) in connection.execute("select n from rows order by _row").fetchall()]
+
+
+@pytest.mark.parametrize(
+    ("header", "ask"), [("ETag", "if-none-match"), ("Last-Modified", "if-modified-since")]
+)
+async def test_what_has_not_changed_is_confirmed_and_not_sent_again(
+    tmp_path: Path, header: str, ask: str
+) -> None:
+    """A 304 makes the kept answer young again: no failure, no new row, no load."""
+    clock = FakeClock(now=NOON)
+    page = Changing(header, ask)
+    async with running_api({"*": page}) as api:
+        made = pipeline(tmp_path, api, refresh="1 day", params={"date": ["2026-11-14"]})
+        await arun(made, clock=clock)
+        clock.advance(2 * DAY_S)
+        report = await arun(made, clock=clock)
+        assert page.said == [200, 304]
+        assert report.end == 0
+        assert report.resources["days"].fates == {Fate.LANDED: 1}
+        assert not report.receipts, "nothing new, nothing loaded"
+        assert numbers(tmp_path) == [3, 1]
+
+        clock.advance(DAY_S / 2)
+        await arun(made, clock=clock)
+        assert page.said == [200, 304], "what was confirmed half a day ago is young"
+
+        page.version = "three"
+        clock.advance(DAY_S)
+        await arun(made, clock=clock)
+        assert page.said == [200, 304, 200]
+        assert numbers(tmp_path) == [5, 3]
+
+        await arun(made, clock=clock, options=RunOptions(again=True))
+        assert page.said == [200, 304, 200, 200], "a full refresh wants it whole"
+
+
+async def test_a_304_that_nobody_asked_for_is_a_failure(tmp_path: Path) -> None:
+    async with running_api({"*": Reply(304)}) as api:
+        made = pipeline(tmp_path, api, params={"date": ["2026-11-14"]})
+        report = await arun(made, clock=FakeClock(now=NOON))
+    assert report.resources["days"].fates == {Fate.FAILED: 1}
 
 
 @pytest.mark.parametrize("wrong", [{"refresh": "sometimes"}, {"settles": "soon"}])

@@ -15,7 +15,15 @@ from fetchcast.clock import Clock
 from fetchcast.errors import CallError, ConnectFailed
 from fetchcast.events import Ended, Events, Notice, Refused, Retried, Sent
 from fetchcast.extract.retry import RetryOptions, delay_s
-from fetchcast.extract.rules import AnswerOptions, CountRows, Meaning, Verdict, judge, row_counter
+from fetchcast.extract.rules import (
+    AnswerOptions,
+    CountRows,
+    Meaning,
+    Verdict,
+    is_conditional,
+    judge,
+    row_counter,
+)
 from fetchcast.extract.scheduler import Call, Scheduler
 from fetchcast.extract.transport import Handle, Transport
 from fetchcast.records import Answer, Fate, Outcome, Request, Sink
@@ -209,7 +217,8 @@ class Engine:
         """What became of one call; None if it will be sent again."""
         if isinstance(result, Answer):
             rules = self._rules[call.request.resource]
-            verdict = judge(result, rules.options, rules.count_rows)
+            conditional = is_conditional(call.request.headers)
+            verdict = judge(result, rules.options, rules.count_rows, conditional=conditional)
             if verdict.meaning is Meaning.REFUSED:
                 self._refuse(scheduler, call, result)
                 return None

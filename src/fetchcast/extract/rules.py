@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeAlias
@@ -14,6 +14,8 @@ from fetchcast.records import Answer
 
 _OK, _REDIRECT = 200, 300
 _NO_CONTENT = 204
+_NOT_MODIFIED = 304
+_CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 _TRANSIENT = frozenset({408, 425, 500, 502, 504, 520, 521, 522, 523, 524})
 _REFUSALS = frozenset({429, 503})
 _HEAD = 60
@@ -117,9 +119,25 @@ def head(body: bytes) -> str:
     return repr(line if len(line) <= _HEAD else line[:_HEAD] + "…")
 
 
-def judge(answer: Answer, options: AnswerOptions, count_rows: CountRows) -> Verdict:
-    """What ``answer`` means for its call."""
+def is_conditional(headers: Mapping[str, str]) -> bool:
+    """Whether a request with ``headers`` asks for what has changed only."""
+    return not _CONDITIONS.isdisjoint(headers)
+
+
+def judge(
+    answer: Answer, options: AnswerOptions, count_rows: CountRows, *, conditional: bool = False
+) -> Verdict:
+    """What ``answer`` means for its call.
+
+    Args:
+        answer: What the server said.
+        options: How answers of this resource are judged.
+        count_rows: How many rows are in a body.
+        conditional: The call asked for what has changed only: 304 confirms what is kept.
+    """
     status = answer.status
+    if status == _NOT_MODIFIED and conditional:
+        return FINE
     if _OK <= status < _REDIRECT:
         return _judge_body(answer, options, count_rows)
     if status in options.empty:

@@ -246,6 +246,7 @@ class _Flow:
         """Make the calls that have not landed."""
         selection = Selection(
             fates=writer.fates,
+            validators=writer.validators,
             clock=self.clock,
             events=self.events,
             only=self.options.only,

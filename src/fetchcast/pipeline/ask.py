@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+import msgspec
+
 from fetchcast.clock import Clock
 from fetchcast.config import Pipeline
 from fetchcast.events import Committed, Ended, Event, Events, Passed
@@ -18,8 +20,13 @@ from fetchcast.records import Fate, Outcome, Planned, Request
 _WINDOW = 500
 """Rows whose keys are looked up at a time: all keys are never held."""
 
+_DONE = frozenset({Fate.LANDED, Fate.EMPTY})
+
 Fates = Callable[[Sequence[str], float | None], Mapping[str, Fate]]
 """Of these keys, those with an answer that is not from before the moment (None: any answer)."""
+
+Validators = Callable[[Sequence[str]], Mapping[str, Mapping[str, str]]]
+"""Of these keys, those that can be asked "changed since?", and the headers that ask it."""
 
 
 def plans(pipeline: Pipeline, *, now: float) -> list[Plan]:
@@ -51,6 +58,7 @@ class Selection:
 
     Args:
         fates: What the landing knows of these keys.
+        validators: How to ask for what has changed since the answers it has.
         clock: For the ends of rows that make no call.
         events: Told of rows that need no call.
         only: One key, or None for all.
@@ -59,6 +67,7 @@ class Selection:
     """
 
     fates: Fates
+    validators: Validators
     clock: Clock
     events: Events
     only: str | None = None
@@ -94,6 +103,7 @@ class Selection:
 
     def _window(self, plan: Plan, window: list[Planned]) -> Iterator[Request]:
         fates = self._fates(plan, window)
+        conditions = self._conditions(window, fates)
         passed = 0
         for row in window:
             if row.request is None:
@@ -103,9 +113,9 @@ class Selection:
                 passed += 1
             elif self._wanted(row.request.key, fates.get(row.request.key)):
                 self._pending.add(row.request.key)
-                yield row.request
+                yield _asking(row.request, conditions.get(row.request.key))
             else:
-                done = fates.get(row.request.key) in {Fate.LANDED, Fate.EMPTY}
+                done = fates.get(row.request.key) in _DONE
                 (self.already if done else self.unselected)[plan.name] += 1
                 passed += 1
         if passed:
@@ -124,6 +134,18 @@ class Selection:
             found |= self.fates(keys, since)
         return found
 
+    def _conditions(
+        self, window: list[Planned], fates: Mapping[str, Fate]
+    ) -> Mapping[str, Mapping[str, str]]:
+        """How to ask for answers that have grown old, where the API told us a way."""
+        if self.again or self.failed_only:
+            return {}
+        asked = [row.request.key for row in window if row.request is not None]
+        aged = [key for key in asked if key not in fates]
+        # A failure's ETag is that of an error page.
+        old = [key for key, fate in self.fates(aged, None).items() if fate in _DONE]
+        return self.validators(old) if old else {}
+
     def _is_repeat(self, request: Request) -> bool:
         return request.key in self._pending
 
@@ -132,7 +154,7 @@ class Selection:
             return key == self.only
         if self.failed_only:
             return fate is Fate.FAILED
-        return self.again or fate not in {Fate.LANDED, Fate.EMPTY}
+        return self.again or fate not in _DONE
 
     def _skip(self, row: Planned) -> None:
         self.rejected += row.rejected
@@ -147,6 +169,13 @@ class Selection:
                 finished_at=self.clock.now(),
             )
         )
+
+
+def _asking(request: Request, condition: Mapping[str, str] | None) -> Request:
+    if not condition:
+        return request
+    # Only the call is another: its key is over what is asked for.
+    return msgspec.structs.replace(request, headers={**request.headers, **condition})
 
 
 def _since(oldest: float | None, final_at: float | None, now: float) -> float | None:
