@@ -235,6 +235,7 @@ def test_a_quota_ends_the_run_and_the_next_one_goes_on() -> None:
     assert first.stopped() == (
         "your quota of 100 calls is used up until 2026-09-23 00:00 UTC; run again then to go on"
     )
+    assert first.stopped_by_own_cap
     memory = first.learnt(morning + 7200)
 
     same_day = Pace(options, memory=memory, wall=morning + 8000)
@@ -252,6 +253,29 @@ def test_an_api_that_asks_for_hours_ends_the_run() -> None:
 
     assert pace.next(0.2) is None
     assert "takes nothing more for 6 h" in (pace.stopped() or "")
+    assert not pace.stopped_by_own_cap
+
+
+def test_the_share_used_is_not_diluted_by_what_comes_after_the_last_call() -> None:
+    """A run that kept to its level has used it, however late somebody asks."""
+    books, pace = _run(Concurrency(10), calls=1000)
+    at_the_end = pace.explanation(_took(books)).used
+
+    assert at_the_end is not None
+    assert at_the_end > 0.9
+    assert pace.explanation(_took(books) + 3600).used == at_the_end
+    few, pace = _run(calls=5, pace=Pace(PaceOptions(max_rate=50.0)))
+    assert pace.explanation(_took(few)).used is None
+
+
+def test_a_window_that_only_retry_after_tells_is_named() -> None:
+    """It is a limit that is felt, although nothing else was found out about it."""
+    books, pace = _run(FixedWindow(100, 10.0, hints="retry-after"), calls=150)
+
+    explanation = pace.explanation(_took(books))
+    assert (explanation.kind, explanation.how) == (Kind.WINDOW, "told by Retry-After")
+    assert explanation.window_calls == pytest.approx(100, abs=2)
+    assert explanation.window_s == pytest.approx(10, rel=0.1)
 
 
 def test_being_forbidden_over_and_over_ends_the_run() -> None:

@@ -63,6 +63,10 @@ class Limiter(Protocol):
     def stopped(self) -> str | None:
         """Why nothing more should be sent, in words, or None."""
 
+    @property
+    def stopped_by_own_cap(self) -> bool:
+        """Whether that was a cap of the user's own, rather than the API."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -149,7 +153,8 @@ class Engine:
         if self._broken:
             return Stopped(reason=self._broken, own_cap=False)
         reason = self._limiter.stopped()
-        return Stopped(reason=reason, own_cap=True) if reason else None
+        own_cap = self._limiter.stopped_by_own_cap
+        return Stopped(reason=reason, own_cap=own_cap) if reason else None
 
     def _start_ready(self) -> None:
         """Start what may start, and note when to look again (None: after the next event)."""

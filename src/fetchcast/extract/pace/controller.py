@@ -25,6 +25,7 @@ from fetchcast.extract.pace.state import BURST, CLOSED, DRAIN, OPEN, VERIFY, Gro
 _SAME_MOMENT_S: Final = 0.005
 _STAGGER: Final = 0.3
 _LONGEST_WAIT_S: Final = 900.0  # Longer, and the run ends cleanly; the next one goes on.
+_FEW_TO_JUDGE: Final = 10
 _FAILED_ROW: Final = 5
 _STORM: Final = 20  # Answers in a row that say: you may not.
 _DENIED_PAUSE_S: Final = 10.0
@@ -315,6 +316,11 @@ class Pace(Reactions):
         """Why no call will leave any more in this run, in words; None while calls may leave."""
         return self._stopped or self._caps.stopped
 
+    @property
+    def stopped_by_own_cap(self) -> bool:
+        """Whether a cap of the user's own ended it, rather than the API."""
+        return self._stopped is None and self._caps.stopped is not None
+
     def learnt(self, wall: float) -> Learnt:
         """What the next run should know."""
         rate, door = self._rate, self._door
@@ -350,17 +356,21 @@ class Pace(Reactions):
             default=None,
         )
         since, accepted = self._found
-        lasted = now - (since or self._began_at or now)
-        window = door.calls
+        accepted = self._accepted - accepted
+        window, period = door.calls, door.period_s
+        felt = rate.limit is not None or level.confirmed or window is not None
+        if self._told_window is not None and not felt:
+            window, period = self._told_window
         return Known(
-            accepted_per_second=(self._accepted - accepted) / lasted if lasted > 0 else None,
+            accepted_per_second=self._accepted_per_second(since, accepted, period or 0.0),
             latency_s=self._window.base,
             level=level.cap if level.confirmed else None,
             level_told=level.told,
             rate=rate.limit,
             rate_told=rate.hint_s > 0,
             window_calls=window,
-            window_s=door.period_s if window else None,
+            window_s=period if window else None,
+            window_told=door.calls is None,
             window_slides=door.slides,
             header_limit=told.limit if told else None,
             header_window_s=told.length_s if told else None,
@@ -370,8 +380,15 @@ class Pace(Reactions):
             quota=caps.quota_text(),
             quota_share=caps.quota_share(),
             shut_s=self._shut_s(now),
-            behind=self._accepted - accepted,
+            behind=accepted,
         )
+
+    def _accepted_per_second(self, since: float, accepted: int, period_s: float) -> float | None:
+        """Until the last call was accepted: nobody used anything after that."""
+        if self._accepted_at is None or self._began_at is None or accepted < _FEW_TO_JUDGE:
+            return None
+        lasted = self._accepted_at - (since or self._began_at)
+        return accepted / lasted if lasted > max(period_s, 2 * (self._window.base or 0.0)) else None
 
     def _shut_s(self, now: float) -> float | None:
         """How long nothing was accepted, if that is no window's pause."""

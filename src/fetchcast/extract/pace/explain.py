@@ -23,6 +23,7 @@ class Known(NamedTuple):
     window_calls: int | None
     window_s: float | None
     window_slides: bool
+    window_told: bool
     header_limit: int | None
     header_window_s: float | None
     capacity: int | None
@@ -156,7 +157,7 @@ def _window(known: Known) -> Explanation | None:
     return Explanation(
         kind=Kind.SLIDING if known.window_slides else Kind.WINDOW,
         what=f"{known.window_calls:,} per {span(known.window_s)}",
-        how="found by refusals",
+        how="told by Retry-After" if known.window_told else "found by refusals",
         sure=_sureness(known.behind),
         used=known.share_of_rate(known.window_calls / known.window_s),
         window_calls=known.window_calls,

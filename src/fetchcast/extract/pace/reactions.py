@@ -208,6 +208,7 @@ class Reactions(State):
         door = self._door
         self._window_told = False
         door.expected = max(1, door.passed(self._serial + 1))
+        self._told_window = door.expected, now - door.opened_at
         door.opened_at, door.opened_serial, door.refused_since = (
             now,
             self._serial + 1,

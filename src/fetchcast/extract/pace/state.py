@@ -91,6 +91,7 @@ class State:
         "_steady",
         "_stopped",
         "_test_at",
+        "_told_window",
         "_trial",
         "_trip",
         "_trip_mean",
@@ -118,8 +119,7 @@ class State:
             Door(),
         )
         self._allowances: dict[str, Allowance] = {}
-        self._phase = OPEN
-        self._hold = -inf
+        self._phase, self._hold = OPEN, -inf
         self._in_flight = 0
         self._serial = 0
         self._reacted = 0
@@ -144,6 +144,8 @@ class State:
         self._short_row = self._denied_row = 0
         self._bucket = Bucket()
         self._window_told = False
+        self._told_window: tuple[int, float] | None = None
+        """Calls and seconds of a window that only Retry-After told."""
         self._stopped: str | None = None
         self._looked = (0.0, 0, 0)
         self._felt = (False, False, False, False)

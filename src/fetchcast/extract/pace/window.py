@@ -16,6 +16,7 @@ _CAREFULLY: Final = 0.25
 
 _SLOWER: Final = 1.6  # Latency may not double.
 _AIM: Final = 1.25
+_HARMLESS_S: Final = 0.005  # Waiting for less than this is the price of nothing.
 _GAIN: Final = 1.25  # In the slow start, a slower round must bring a quarter more answers a second.
 _TOO_FEW: Final = 4.0
 _CREEP: Final = 1.002  # The base forgets a lucky round.
@@ -95,7 +96,7 @@ class Window:
         # Slower answers to calls that something else held back are none of the window's doing.
         if (
             bound
-            and mean - 2 * noise > _SLOWER * base
+            and mean - 2 * noise > max(_SLOWER * base, base + _HARMLESS_S)
             and not (self.slow and goodput > _GAIN * self._goodput)
         ):
             self._cut(mean, base, goodput)
@@ -121,11 +122,12 @@ class Window:
             self.base = mean
             return
         self._cut_from, self._before_cut = self.limit, mean
+        aim = max(_AIM * base, base + _HARMLESS_S)
         if self._overshot and goodput > 0:
             # So many were inside when nothing waited (Little's law), however far it overshot. The
             # line was still growing, so its latency is no measure for what comes after.
             self._cut_from, self._overshot = None, False
-            self.limit = max(1.0, min(self.limit, _AIM * base * goodput))
+            self.limit = max(1.0, min(self.limit, aim * goodput))
         else:
-            self.limit = max(1.0, self.limit * max(0.5, _AIM * base / mean))
+            self.limit = max(1.0, self.limit * max(0.5, aim / mean))
         self.slow = False
