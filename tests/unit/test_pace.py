@@ -174,15 +174,16 @@ def test_an_outage_is_waited_out() -> None:
     assert _took(books) <= 1.05 * (4000 / 10 * 0.1035 + 20 + 7)
 
 
-def test_the_next_run_starts_where_this_one_ended() -> None:
+@pytest.mark.parametrize("most", [10, 20, 50])
+def test_the_next_run_starts_where_this_one_ended(most: int) -> None:
     """At most half of the refusals, no longer time; the memory survives as JSON."""
-    cold, pace = _run(Concurrency(50), calls=1000)
+    cold, pace = _run(Concurrency(most), calls=1000)
     kept = msgspec.json.encode(pace.learnt(1_790_000_000.0))
     memory = msgspec.json.decode(kept, type=Learnt)
-    assert json.loads(kept)["level"] == pytest.approx(50, rel=0.1)
+    assert json.loads(kept)["level"] == pytest.approx(most, rel=0.1)
 
     again = Pace(PaceOptions(), memory=memory, wall=1_790_000_600.0)
-    warm, _ = _run(Concurrency(50), calls=1000, pace=again)
+    warm, _ = _run(Concurrency(most), calls=1000, pace=again)
 
     assert warm.refused <= cold.refused / 2
     assert _took(warm) <= _took(cold) * 1.02

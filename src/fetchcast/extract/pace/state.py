@@ -164,6 +164,9 @@ class State:
         if memory.level is not None:
             self._window.limit = max(min(FIRST, memory.level), memory.level / 2)
             self._window.careful_from = memory.level
+            # Nothing above it leaves but as a question.
+            self._level.confirm(memory.level)
+            self._level.gap, self._level.step = memory.level / 2, max(1, memory.level // 12)
         elif memory.window_calls is not None and memory.window_s is not None:
             # The candidate that is tried first: one call goes ahead where the window should end.
             self._phase, self._door.expected = BURST, memory.window_calls

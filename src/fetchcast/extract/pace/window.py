@@ -15,6 +15,7 @@ GROWTH: Final = 2.0  # Calls added per answer: the window triples in a round tri
 _CAREFULLY: Final = 0.25
 
 _SLOWER: Final = 1.6  # Latency may not double.
+_MUCH_SLOWER: Final = 2.5
 _AIM: Final = 1.25
 _HARMLESS_S: Final = 0.005  # Waiting for less than this is the price of nothing.
 _GAIN: Final = 1.25  # In the slow start, a slower round must bring a quarter more answers a second.
@@ -33,6 +34,7 @@ class Window:
         "_goodput",
         "_overshot",
         "_since",
+        "_suspected",
         "after",
         "base",
         "careful_from",
@@ -65,6 +67,7 @@ class Window:
         """Mean latency of a round when the API was not pressed, seconds."""
         self._since: float | None = None
         self._goodput = 0.0
+        self._suspected = False
         self._cut_from: float | None = None
         self._overshot = True  # The first cut after a slow start is for having gone too far.
         self._before_cut = 0.0
@@ -80,7 +83,7 @@ class Window:
         if self.careful_from == inf:
             self.limit += GROWTH if self.limit >= 2 * FIRST else GROWTH / 2
         else:
-            self.limit += GROWTH / 2 if self.limit < self.careful_from else _CAREFULLY
+            self.limit += GROWTH / 4 if self.limit < self.careful_from else _CAREFULLY
         if self.limit >= most:
             self.limit, self.slow = float(most), False
 
@@ -99,9 +102,12 @@ class Window:
             and mean - 2 * noise > max(_SLOWER * base, base + _HARMLESS_S)
             and not (self.slow and goodput > _GAIN * self._goodput)
         ):
-            self._cut(mean, base, goodput)
+            # One slow round may be new connections, or another program on this machine.
+            if self.slow or self._suspected or mean > _MUCH_SLOWER * base:
+                self._cut(mean, base, goodput)
+            self._suspected = not self._suspected
         else:
-            self._cut_from = None
+            self._cut_from, self._suspected = None, False
             if self.full and not self.slow:
                 self.limit += max(1.0, 0.1 * self.limit)
         self._goodput, self._since = goodput, now
