@@ -27,6 +27,7 @@ from fetchcast.extract.rules import AnswerOptions
 from fetchcast.extract.transport import TransportOptions
 from fetchcast.forecast import QuestionOptions, SeriesOptions
 from fetchcast.landing.options import LandingOptions
+from fetchcast.plan.params import seconds_in
 from fetchcast.plan.planner import CallOptions
 from fetchcast.transform.options import TableOptions
 
@@ -93,6 +94,10 @@ class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How answers become rows."""
     destination: str | list[str] | None = None
     """Where tables go; ``duckdb:///NAME.duckdb`` beside the file if nothing is said."""
+    load_every: str | None = None
+    """Load what has landed this often while the run still asks: "10 minutes". None: once, at the
+    end. For long runs whose tables are wanted early; tables that are made anew by each load
+    (``every_call``, ``write = "replace"``) wait for the end."""
     limits: PaceOptions = PaceOptions()
     """Your own caps; the API's limits are found without them."""
     retry: RetryOptions = RetryOptions()
@@ -107,6 +112,10 @@ class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What is asked of a forecast."""
     app: AppOptions = AppOptions()
     """What the app shows around the answers."""
+
+    def __post_init__(self) -> None:
+        if self.load_every is not None:
+            seconds_in("load_every", self.load_every)
 
 
 class Pipeline(PipelineFile, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,6 +132,11 @@ class Pipeline(PipelineFile, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.destination is None:
             return (f"duckdb:///{self.name}.duckdb",)
         return (self.destination,) if isinstance(self.destination, str) else (*self.destination,)
+
+    @property
+    def load_every_s(self) -> float | None:
+        """Seconds between two loads of a run that still asks; None: no such loads."""
+        return None if self.load_every is None else seconds_in("load_every", self.load_every)
 
     @property
     def landing_folder(self) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import msgspec
 
 from fetchcast.clock import Clock, SystemClock
 from fetchcast.config import Pipeline, read_pipeline
-from fetchcast.errors import ConfigError, FetchcastError
+from fetchcast.errors import ConfigError, DestinationError, FetchcastError
 from fetchcast.events import (
     Counters,
     Events,
+    Notice,
     Paced,
     RunEnd,
     Stage,
@@ -214,16 +216,53 @@ class _Flow:
     async def run(self, writer: Writer) -> None:
         """Ask, store, predict; fills the report."""
         if self.options.ask:
-            await self.ask(writer)
-        stored = await self.executor.run(self.store)
-        self.report.receipts += stored.receipts
-        self.report.rejects = stored.rejects
+            async with self.loading(writer):
+                await self.ask(writer)
+        with self.stage(Stage.LOAD):
+            stored = await self.executor.run(self.store)
+        self.take(writer, stored)
         self.report.notes += stored.notes
-        for table, learnt in stored.learnt.items():
-            writer.remember(shape_scope(table), learnt)
         await self.retain(writer, stored.upto_seq)
         if self.options.forecast:
             await self.executor.run(self.predict)
+
+    @asynccontextmanager
+    async def loading(self, writer: Writer) -> AsyncIterator[None]:
+        """Load now and then what has landed; a load that has begun is ended first on leaving."""
+        enough = asyncio.Event()
+        loading = asyncio.ensure_future(self.load_midway(writer, enough))
+        try:
+            yield
+        finally:
+            enough.set()
+            await loading
+
+    async def load_midway(self, writer: Writer, enough: asyncio.Event) -> None:
+        """One whole load after the other until it is ``enough``; none if the file wants none."""
+        every_s = self.pipeline.load_every_s
+        while every_s is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(enough.wait(), every_s)
+            if enough.is_set():
+                return
+            try:
+                self.take(writer, await self.executor.run(partial(self.store, midway=True)))
+            except DestinationError as error:
+                # Asking goes on; if it is still so at the end, the run says it then.
+                self.events(Notice(at=self.clock.now(), text=f"not loaded midway: {error}"))
+            await writer.flush()  # What was learnt is the next load's to know.
+
+    def take(self, writer: Writer, stored: Stored) -> None:
+        """Count what was stored, and remember what was learnt of its shape."""
+        told = {(one.destination, one.table): one for one in self.report.receipts}
+        for one in stored.receipts:
+            before = told.get((one.destination, one.table))
+            rows = one.rows + (before.rows if before else 0)
+            told[one.destination, one.table] = replace(one, rows=rows)
+        self.report.receipts = [*told.values()]
+        self.report.rejects += stored.rejects
+        for table, learnt in stored.learnt.items():
+            writer.remember(shape_scope(table), learnt)
 
     async def retain(self, writer: Writer, loaded_seq: int) -> None:
         """Drop bodies that are loaded and were kept as long as the file says."""
@@ -327,15 +366,16 @@ class _Flow:
         elif self.report.count(Fate.FAILED) or selection.rejected:
             self.report.end = RunEnd.INCOMPLETE
 
-    def store(self) -> Stored:
+    def store(self, *, midway: bool = False) -> Stored:
         """Shape what is new and load it."""
-        with self.stage(Stage.LOAD), open_reader(self.pipeline.landing_folder) as reader:
+        with open_reader(self.pipeline.landing_folder) as reader:
             store = Store(
                 pipeline=self.pipeline,
                 plans=self.plans,
                 run_id=self.report.run_id,
                 now=self.clock.now(),
                 again=not self.options.ask,
+                midway=midway,
             )
             return store.all(reader)
 

@@ -79,6 +79,7 @@ class Store:
         run_id: Written beside each load.
         now: Seconds since 1970, UTC.
         again: Shape and load everything again, also what was loaded before.
+        midway: More is on its way: leave out tables that each load makes anew.
     """
 
     pipeline: Pipeline
@@ -86,6 +87,7 @@ class Store:
     run_id: str
     now: float
     again: bool = False
+    midway: bool = False
     _learnt: dict[str, dict[str, str]] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
     _owners: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -111,6 +113,8 @@ class Store:
     def _by_destination(self) -> dict[str, dict[str, TableOptions]]:
         found: dict[str, dict[str, TableOptions]] = defaultdict(dict)
         for name, table in self.pipeline.table.items():
+            if self.midway and (table.every_call or table.disposition == Disposition.REPLACE):
+                continue
             for url in _addresses(table) or self.pipeline.destinations:
                 found[url][name] = table
         return found
