@@ -176,6 +176,29 @@ def running() -> type[Running]:
     return Running
 
 
+AXE = next((Path(__file__).parent / "vendor").glob("axe-core-*.min.js")).read_text()
+"""axe-core as its authors published it; its licence lies beside it."""
+
+
+@pytest.fixture(scope="session")
+def faults_for_readers():
+    """What axe-core finds on a page for people who read with ears, keys or weak eyes."""
+
+    def audit(page, *rules: str) -> list[tuple[str, list[str]]]:
+        if not page.evaluate("typeof window.axe === 'object'"):
+            page.evaluate(AXE)  # By the debugger: the page's policy would refuse a script.
+        options = {"resultTypes": ["violations"]}
+        if rules:
+            options["runOnly"] = {"type": "rule", "values": list(rules)}
+        found = page.evaluate("(options) => axe.run(document, options)", options)
+        return [
+            (each["id"], [node["html"][:120] for node in each["nodes"]])
+            for each in found["violations"]
+        ]
+
+    return audit
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[object]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")

@@ -96,7 +96,7 @@ def test_twins_of_a_page_lead_to_the_api(site):
     )
 
 
-@pytest.mark.parametrize("part", ["forecast", "history", "backtest", "leaderboard"])
+@pytest.mark.parametrize("part", ["forecast", "history", "backtest", "leaderboard", "totals"])
 def test_each_part_of_a_series_is_json_and_csv(site, part):
     place = f"/api/v1/series/arrival_delay/27%20TPE/{part}"
     found = get_json(site, place)

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from fetchcast.load.destinations import open_destination
+from fetchcast.serve import tables
 
 
 def get_json(url):
@@ -51,6 +52,30 @@ def test_postgresql_gives_the_same_answers(world, site, postgres_url, tmp_path, 
         ):
             assert refused(asked + quote(sql))[0] == 422, sql
         assert get_json(second + "/api/v1/questions/tampere")["date"] == "2026-03-04"
+
+
+@pytest.mark.postgres
+def test_postgresql_ends_a_query_that_takes_too_long(world, postgres_url, running, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_SECONDS", 0.3)
+    with running(replace(world, destination=postgres_url)) as site:
+        status, text = refused(site + "/api/v1/sql?q=" + quote("select pg_sleep(5)"))
+    assert (status, "statement timeout" in text) == (422, True)
+
+
+def test_over_sqlite_the_pages_say_what_to_do(world, tmp_path, running):
+    """SQLite has no time stamps; what has landed can be loaded into a file that has."""
+    from fetchcast.records import Batch, Target
+
+    url = "sqlite:///rows.db"
+    rows = open_destination(world.destination, world.folder).query("select * from series")
+    with open_destination(url, tmp_path).load() as loading:
+        target = Target(table="series", key=("series", "unique_id"), whole_keys=False)
+        loading.write(Batch(target=target, rows=rows))
+    with running(replace(world, destination=url, folder=tmp_path)) as site:
+        for path in ("/forecast", "/data"):
+            status, text = refused(site + path)
+            assert status == 503
+            assert "fetchcast replay --to duckdb:///app.duckdb train-27.toml" in text
 
 
 def test_a_database_that_is_not_there_yet_is_a_page_with_the_next_command(world, tmp_path, running):

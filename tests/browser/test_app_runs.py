@@ -61,7 +61,9 @@ def until(condition, seconds=25.0):
 
 
 @pytest.mark.browser
-def test_a_run_started_on_the_page_is_followed_to_its_end(chromium, slow, running):
+def test_a_run_started_on_the_page_is_followed_to_its_end(
+    chromium, slow, running, faults_for_readers
+):
     """Empty at first; one button; progress without reloading; then the table is there."""
     with running(slow, clock=SystemClock()) as site:
         page = chromium.new_page()
@@ -83,7 +85,14 @@ def test_a_run_started_on_the_page_is_followed_to_its_end(chromium, slow, runnin
         assert "complete" in page.locator(".state").inner_text()
         assert len(seen) >= 3, seen
         assert seen >= {"16"}
-        assert get_json(f"{site}/api/v1/runs/{run['id']}")["counts"]["landed"] == 16
+        found = get_json(f"{site}/api/v1/runs/{run['id']}")
+        assert found["counts"]["landed"] == 16
+        felt = [pace["limit"] for pace in found["paces"]]
+        assert felt, "which limit was felt when is kept"
+        assert felt[0] in page.locator("#panel").inner_text()
+        assert faults_for_readers(page) == []
+        page.goto(site + "/runs")
+        assert faults_for_readers(page) == []
         page.goto(site + "/data")
         assert "stops" in page.locator("table").inner_text()
         assert faults == []

@@ -128,8 +128,8 @@ class PostgreSQL:
         finally:
             session.close()
 
-    def query(self, sql_text: str) -> pa.Table:
-        """The rows of a read-only query; the transaction is read-only and ends after 120 s.
+    def query(self, sql_text: str, *, seconds: float = _QUERY_TIMEOUT_S) -> pa.Table:
+        """The rows of a read-only query; the server ends it after ``seconds``.
 
         ``numeric`` values come as doubles, JSON as text, times in UTC.
 
@@ -142,7 +142,7 @@ class PostgreSQL:
             session = AdbcSession(self._address.dsn)
             try:
                 session.run("SET TRANSACTION READ ONLY")
-                session.run(f"SET LOCAL statement_timeout = '{_QUERY_TIMEOUT_S}s'")
+                session.run(f"SET LOCAL statement_timeout = '{int(1000 * seconds)}ms'")
                 session.run("SET LOCAL TimeZone = 'UTC'")
                 if self._schema:
                     session.run(f"SET LOCAL search_path = {sql.quoted(self._schema)}, public")

@@ -25,6 +25,9 @@ Rows: TypeAlias = Sequence[Mapping[str, Any]]
 Fetch: TypeAlias = Callable[[str, str, str | None], Rows]
 Series = Annotated[str, Path(description="The series' name in the pipeline file.")]
 UniqueId = Annotated[str, Path(description="Which of its series, as `unique_id` in the tables.")]
+Sort = Annotated[
+    str, Query(description="By what.", json_schema_extra={"enum": list(listing.SORTS)})
+]
 Model = Annotated[str | None, Query(description="`combined` if not given.")]
 
 
@@ -95,7 +98,7 @@ def _lists(api: APIRouter, reading: Reading) -> None:
     def series_list(
         request: Request,
         find: str = "",
-        sort: str = "name",
+        sort: Sort = "name",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         offset: Annotated[int, Query(ge=0, le=10_000_000_000)] = 0,
     ) -> Response:
@@ -112,7 +115,7 @@ def _lists(api: APIRouter, reading: Reading) -> None:
         return json_answer(request, page)
 
     @api.get("/series.csv", tags=["series"], **records.described_csv())
-    def series_csv(request: Request, find: str = "", sort: str = "name") -> Response:
+    def series_csv(request: Request, find: str = "", sort: Sort = "name") -> Response:
         """All series, one line each."""
         lines = [records.series_line(line) for line in listing.found(reading, find=find, sort=sort)]
         columns = [each.name for each in msgspec.structs.fields(records.SeriesLine)]
@@ -188,10 +191,18 @@ def _series(api: APIRouter, reading: Reading) -> None:
     )
     both(
         "history",
-        records.History,
+        records.Observations,
         history,
         ["ds", "y", "scheduled", "scored"],
         "What was observed.",
+    )
+
+    both(
+        "totals",
+        records.Totals,
+        lambda series, unique_id, _: reading.totals(series, unique_id),
+        ["how", "steps", "mean", *_QUANTILES],
+        "Sum, mean and maximum of all periods ahead; their intervals are not sums of intervals.",
     )
     both("leaderboard", records.Leaderboard, leaderboard, None, "Each model's backtest in figures.")
 

@@ -105,7 +105,12 @@ def question(reading: Reading, name: str, controls: Controls) -> Asked:
     """Ask question ``name`` with what the address changes; see `_question` for what is raised."""
     today = reading.source.habits.local_day(reading.now())
     key = ("question", name, controls, today)
-    return reading.store.derived(key, lambda: _question(reading, name, controls, today))
+    try:
+        return reading.store.derived(key, lambda: _question(reading, name, controls, today))
+    except OverflowError as problem:
+        # Minutes after the timetable that no calendar reaches.
+        expected = "a value that a clock and a calendar can show"
+        raise BadAddress("threshold", controls.threshold, expected) from problem
 
 
 def _question(reading: Reading, name: str, controls: Controls, today: date) -> Asked:

@@ -19,6 +19,7 @@ _FAN = ("q025", "q10", "q25", "q50", "q75", "q90", "q975")
 _BACK = (("b10", "q10"), ("b50", "q50"), ("b90", "q90"))
 _STALE_STEPS = 3
 _SPARSE = 60
+_LARGE = 100
 _STEP = {
     "hourly": timedelta(hours=1),
     "daily": timedelta(days=1),
@@ -188,10 +189,12 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def figures(view: SeriesView, habits: Habits) -> list[Figure]:
-    """The four numbers above the chart."""
+def figures(view: SeriesView, habits: Habits, totals: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """The numbers above the chart."""
     board = board_row(view, view.model)
-    return [_next(view, habits), _accuracy(board), _held(board), _data(view, habits)]
+    together = _together(view, totals) if view.model == COMBINED else []
+    rest = [_accuracy(board), _held(board), _data(view, habits)]
+    return [_next(view, habits), *together, *rest]
 
 
 def board_row(view: SeriesView, model: str) -> Mapping[str, Any] | None:
@@ -219,6 +222,24 @@ def _next(view: SeriesView, habits: Habits) -> Figure:
         note=f"80 %: {number(step.q['q10'], digits=digits(view))} to "
         f"{number(step.q['q90'], digits=digits(view))}",
     )
+
+
+def _together(view: SeriesView, totals: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """The whole horizon in one figure: its sum, and the mean of a day beside it."""
+    if len(view.fan) < 2 or not totals:  # noqa: PLR2004  one period is its own total
+        return []
+    by = {row["how"]: row for row in totals}
+    whole, mean = by["sum"], by["mean"]
+    unit = f" {view.line.unit}" if view.line.unit else ""
+    noun = NOUNS.get(view.line.frequency, "period")
+    return [
+        Figure(
+            label=f"Total of the next {len(view.fan)} {noun}s",
+            value=f"{number(whole['q50'], digits=0 if abs(whole['q50']) >= _LARGE else 1)}{unit}",
+            note=f"80 %: {number(whole['q10'], digits=0)} to {number(whole['q90'], digits=0)}; "
+            f"mean {number(mean['mean'], digits=digits(view))} a {noun}",
+        )
+    ]
 
 
 def _accuracy(board: Mapping[str, Any] | None) -> Figure:

@@ -111,7 +111,7 @@ def _explored(
         "model_query": model_query,
         "upto": explorer.when(view, view.fan[0].cutoff, habits) if view.fan else "nothing",
         "banners": explorer.banners(view, reading.now()),
-        "figures": explorer.figures(view, habits),
+        "figures": explorer.figures(view, habits, reading.totals(line.series, line.unique_id)),
         "ranges": explorer.RANGES,
         "cutoffs": [(day.isoformat(), habits.full_day(day)) for day in explorer.cutoffs(view)],
         "as_of": as_of_day.isoformat() if as_of_day else "",

@@ -23,6 +23,7 @@ from fetchcast.clock import Clock
 from fetchcast.errors import DestinationError, QueryError
 from fetchcast.load.destinations import open_destination
 from fetchcast.load.duckdb import DuckDB, published_path
+from fetchcast.load.postgres import PostgreSQL
 from fetchcast.records import Destination
 
 _KEPT_RESULTS = 512
@@ -196,11 +197,13 @@ class _Other:
         return self._destination.query(sql)
 
     def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
-        del seconds  # The destination's own read-only session has a limit of time.
         if ";" in sql:
             problem = "only one query that reads is answered"
             raise QueryError(self._destination.url, problem, "write one SELECT without semicolons")
-        return self._destination.query(f"select * from ({sql}\n) as asked limit {int(limit)}")
+        whole = f"select * from ({sql}\n) as asked limit {int(limit)}"
+        if isinstance(self._destination, PostgreSQL):
+            return self._destination.query(whole, seconds=seconds)
+        return self._destination.query(whole)
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from fetchcast.clock import Clock
 from fetchcast.errors import DestinationError, FetchcastError
+from fetchcast.forecast import outlook
 from fetchcast.serve.queries import Store, quoted, rows
 from fetchcast.serve.source import Source
 
@@ -24,6 +25,7 @@ COMBINED = "combined"
 _SPARK = 40
 MOST_POINTS = 6000
 """Observations in a chart; it is some 1,200 pixels wide."""
+HOWS: tuple[Literal["sum"], Literal["mean"], Literal["max"]] = ("sum", "mean", "max")
 _QUANTILES = "q025, q05, q10, q25, q50, q75, q90, q95, q975"
 
 
@@ -199,6 +201,31 @@ class Reading:
             backtest=self._steps("backtest", "y", who, chosen),
             leaderboard=self._leaderboard(who),
         )
+
+    def totals(self, series: str, unique_id: str) -> list[dict[str, Any]]:
+        """Sum, mean and maximum over all periods ahead; empty if nothing is forecast.
+
+        From sample paths of the combined model: the others have none.
+        """
+        self.line(series, unique_id)
+        key = ("totals", series, unique_id)
+        return self.store.derived(key, lambda: self._totals(series, unique_id))
+
+    def _totals(self, series: str, unique_id: str) -> list[dict[str, Any]]:
+        who = f"series = {quoted(series)} and unique_id = {quoted(unique_id)}"
+        only = f"where {who} and model = {quoted(COMBINED)}"
+        found = {
+            "forecast": self.store.table(f"select * from forecast {only} and q50 is not null"),
+            "backtest": self.store.table(f"select * from backtest {only} and q50 is not null"),
+        }
+        if found["forecast"].num_rows == 0:
+            return []
+        return [
+            {"how": how, "steps": said.steps, "mean": said.mean}
+            | {name: getattr(said, name) for name in _QUANTILES.split(", ")}
+            for how in HOWS
+            for said in [outlook(found, series, unique_id, how=how)]
+        ]
 
     def _models(self, who: str) -> list[str]:
         found = self.store.table(f"select distinct model from forecast where {who} order by model")

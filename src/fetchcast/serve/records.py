@@ -15,6 +15,7 @@ PLURAL = {
     "backtest": "steps",
     "history": "points",
     "leaderboard": "models",
+    "totals": "totals",
 }
 """Under which name a part of a series holds its rows."""
 
@@ -109,11 +110,36 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[BacktestStep]
 
 
-class History(msgspec.Struct, frozen=True, kw_only=True):
+class Observations(msgspec.Struct, frozen=True, kw_only=True):
     """A series and what was observed of it."""
 
     series: SeriesLine
     points: list[Observation]
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    """All periods ahead taken together, from sample paths that keep how they hang together."""
+
+    how: str
+    """`sum`, `mean` or `max`."""
+    steps: int
+    mean: float
+    q025: float
+    q05: float
+    q10: float
+    q25: float
+    q50: float
+    q75: float
+    q90: float
+    q95: float
+    q975: float
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """A series and the sum, mean and maximum of all its periods ahead."""
+
+    series: SeriesLine
+    totals: list[Total]
 
 
 class Leaderboard(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,7 +256,9 @@ def described(kind: Any) -> dict[str, Any]:
     (schema,), parts = msgspec.json.schema_components(
         [kind], ref_template="#/components/schemas/{name}"
     )
-    _SHAPES.update(parts)
+    for name, part in parts.items():
+        # Two shapes of one name would describe each other's answers.
+        assert _SHAPES.setdefault(name, part) == part, name
     content = {"application/json": {"schema": schema}}
     return {
         "responses": {200: {"description": "Found.", "content": content}},

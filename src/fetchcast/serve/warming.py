@@ -35,3 +35,4 @@ def warm(reading: Reading) -> None:
         shown = listing.listing(reading, find="", sort="name", page=1)
         for line in shown.lines[:1]:
             reading.view(line.series, line.unique_id)
+            reading.totals(line.series, line.unique_id)

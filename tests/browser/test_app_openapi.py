@@ -1,0 +1,162 @@
+"""The API keeps to its own OpenAPI document, for good parameters and for bad ones."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from urllib.parse import quote, urlencode, urlsplit
+
+import pytest
+
+KNOWN = {
+    "series": "arrival_delay",
+    "unique_id": "27 TPE",
+    "run_id": "none",
+    "/questions": "tampere",
+    "/tables": "forecast",
+}
+GOOD = {
+    "date": ["2026-03-10", "tomorrow", ""],
+    "deadline": ["16:05", "00:00", ""],
+    "threshold": ["5", "-900"],
+    "unique_id": ["165 TPE"],
+    "walk_min": ["0", "12.5"],
+    "find": ["27", "\u00e4\0\u2028<script>", "'"],
+    "sort": {"/series": ["name", "surprise"], "/tables": ["-step", "model", ""]},
+    "limit": ["1", "100"],
+    "offset": ["0", "10000000000"],
+    "model": ["climatology", "combined"],
+    "filter": ["model:eq:combined", "step:ge:3", "mean:null:", "series:has:'; drop"],
+    "q": ["select 1 as one", "select * from series"],
+}
+BAD = [
+    "nan",
+    "-1",
+    "x" * 5000,
+    "\0",
+    "'",
+    '"',
+    "%s",
+    "\u2028",
+    "../../etc/passwd",
+    "1e999",
+    "1e12",
+    "[]",
+]
+
+
+def cases(document):
+    """Every path with each value of each parameter, good ones and bad ones."""
+    for path, methods in document["paths"].items():
+        operation = methods["get"]
+        filled = place(path)
+        yield path, operation, filled + required(operation), True
+        for parameter in operation.get("parameters", []):
+            name = parameter["name"]
+            if parameter["in"] == "path":
+                for bad in [*BAD[2:], "a/b", ".", " "]:
+                    yield path, operation, place(path, {name: bad}) + required(operation), False
+                continue
+            good = GOOD[name]
+            if isinstance(good, dict):
+                good = next(values for part, values in good.items() if part in path)
+            for value in good:
+                yield path, operation, filled + required(operation, {name: value}), True
+            for value in BAD:
+                yield path, operation, filled + required(operation, {name: value}), False
+
+
+def place(path, changed=None):
+    def word(found):
+        name = found[1]
+        if changed and name in changed:
+            return quote(changed[name], safe="")
+        known = KNOWN.get(name) or next(
+            value for part, value in KNOWN.items() if part[0] == "/" and part in path
+        )
+        return quote(known)
+
+    return re.sub(r"\{(\w+)(?::path)?\}", word, path)
+
+
+def required(operation, changed=None):
+    asked = {
+        parameter["name"]: GOOD[parameter["name"]][0]
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query" and parameter.get("required")
+    } | (changed or {})
+    return "?" + urlencode(asked) if asked else ""
+
+
+@pytest.fixture(scope="module")
+def connection(site):
+    found = http.client.HTTPConnection(urlsplit(site).netloc, timeout=30)
+    yield found
+    found.close()
+
+
+def ask(connection, path):
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    kind = (answer.getheader("content-type") or "").partition(";")[0]
+    return answer.status, kind, answer.read()
+
+
+def resolved(document, schema):
+    """A schema with its reference followed."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return document["components"]["schemas"][name] if name else schema
+
+
+def check(document, schema, value, where):
+    """That ``value`` has the keys and the types that ``schema`` tells."""
+    schema = resolved(document, schema)
+    if "anyOf" in schema:
+        kinds = {resolved(document, each).get("type") for each in schema["anyOf"]}
+        assert value is not None or "null" in kinds, where
+        schemas = [
+            each for each in schema["anyOf"] if resolved(document, each).get("type") != "null"
+        ]
+        if value is None or len(schemas) != 1:
+            return
+        schema = resolved(document, schemas[0])
+    types = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "boolean": bool,
+        "integer": int,
+        "number": (int, float),
+    }
+    if schema.get("type") in types:
+        assert isinstance(value, types[schema["type"]]), (where, value)
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        assert set(schema.get("required", [])) <= set(value), where
+        assert not known or set(value) <= set(known), where
+        for name, part in known.items():
+            if name in value:
+                check(document, part, value[name], f"{where}.{name}")
+    if isinstance(value, list) and "items" in schema:
+        for each in value[:3]:
+            check(document, schema["items"], each, f"{where}[]")
+
+
+def test_every_answer_is_one_that_the_document_tells(connection):
+    """Status, media type, keys and types; no parameter leads to a server error."""
+    document = json.loads(ask(connection, "/api/v1/openapi.json")[2])
+    seen = set()
+    for path, operation, address, good in cases(document):
+        status, kind, body = ask(connection, address)
+        told = operation["responses"].get(str(status))
+        assert told is not None, (address[:200], status, body[:300])
+        assert kind in told["content"], (address[:200], status, kind)
+        if kind.endswith("json"):
+            check(document, told["content"][kind]["schema"], json.loads(body), address[:200])
+        there = "/runs" not in path or path == "/api/v1/runs"
+        assert status == 200 or not good or not there, (address, body[:300])
+        assert status != 503 or not there, (address[:200], body[:300])
+        seen.add((path, status))
+    assert {path for path, _ in seen} == set(document["paths"])
+    assert len({status for _, status in seen}) >= 4, "found, not found, refused, no landing"
