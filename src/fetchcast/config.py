@@ -11,16 +11,23 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from fetchcast.errors import ConfigError, FileUnreadable, SecretMissing, UnknownKey
+from fetchcast.errors import (
+    ConfigError,
+    FileUnreadable,
+    SecretMissing,
+    UnknownKey,
+    WrongTable,
+)
 from fetchcast.extract.pace import PaceOptions
 from fetchcast.extract.retry import RetryOptions
 from fetchcast.extract.rules import AnswerOptions
@@ -46,10 +53,20 @@ class ApiOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Sent with every call, kept nowhere; the place for keys, as ``${NAME}``."""
 
     def __post_init__(self) -> None:
-        if not re.match(r"https?://[^/\s]+", self.base_url):
+        if not re.match(r"https?://[^/\s]+", self.base_url) or not _port_fits(self.base_url):
             raise ValueError(
                 f"base_url = {self.base_url!r}: expected http:// or https:// and a host"
             )
+        for name, value in self.headers.items():
+            if any(mark in name + value for mark in "\r\n"):
+                raise ValueError(f"headers.{name}: a header is one line")
+
+
+def _port_fits(base_url: str) -> bool:
+    try:
+        return urlsplit(base_url).port != 0
+    except ValueError:
+        return False
 
 
 class ResourceOptions(CallOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,8 +81,8 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     title: str | None = None
     """What the pages are called; the pipeline's name if not given."""
-    time_zone: str = "UTC"
-    """The zone of every clock time on the pages."""
+    time_zone: str | None = None
+    """The zone of every clock time on the pages; that of the first question if not given."""
     date_format: Literal["day_first", "month_first", "iso"] = "day_first"
     """25 Nov, 16:00; or Nov 25, 4:00 PM; or 2026-11-25."""
     attribution: str | None = None
@@ -75,10 +92,10 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         try:
-            ZoneInfo(self.time_zone)
+            ZoneInfo(self.time_zone or "UTC")
         except (KeyError, ValueError, OSError):
             expected = 'the name of a time zone, such as "Europe/Helsinki"'
-            raise ConfigError("app.time_zone", self.time_zone, expected) from None
+            raise ConfigError("time_zone", self.time_zone, expected) from None
 
 
 class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,6 +131,11 @@ class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What the app shows around the answers."""
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            expected = "letters, digits, '_', '-' and '.'; files are called after it"
+            raise ValueError(f"name = {self.name!r}: expected {expected}")
+        if self.destination == []:
+            raise ValueError("destination = []: expected at least one address")
         if self.load_every is not None:
             seconds_in("load_every", self.load_every)
 
@@ -256,7 +278,17 @@ def _convert(prefix: str, raw: Any, kind: type[_T]) -> _T:
     try:
         return msgspec.convert(built, kind)
     except msgspec.ValidationError as error:
-        raise _config_error(prefix, built, error) from None
+        raise _config_error(prefix, built, kind, error) from None
+    except ConfigError as error:
+        raise placed(prefix, error) from None
+
+
+def placed(prefix: str, error: ConfigError) -> ConfigError:
+    """``error`` of a stage, which knows its own key, with the place of its table before the key."""
+    key, *rest = error.args
+    if not prefix or not isinstance(key, str) or key.startswith(prefix):
+        return error
+    return type(error)(f"{prefix}.{key}", *rest)
 
 
 def _convert_value(where: str, value: Any, hint: Any) -> Any:
@@ -279,17 +311,51 @@ def _named(where: str, name: str) -> str:
     return name
 
 
-def _config_error(prefix: str, built: _Raw, error: msgspec.ValidationError) -> ConfigError:
-    """What msgspec found, with its place and value, put the way this project says it."""
+def _config_error(
+    prefix: str, built: _Raw, kind: type[msgspec.Struct], error: msgspec.ValidationError
+) -> ConfigError:
+    """What msgspec found, with its place and value, put the way this project says it.
+
+    A whole table is never shown: it may hold a secret.
+    """
     text, _, path = str(error).partition(" - at `$")
     path = path.rstrip("`")
     key = (prefix + path).lstrip(".")
     if missing := re.fullmatch(r"Object missing required field `(.+)`", text):
         return ConfigError(f"{key}.{missing[1]}".lstrip("."), None, "a value; it is required")
+    if said := re.fullmatch(r"([\w.]+) = (.*?): expected (.+)", text, re.DOTALL):
+        found = built.get(said[1], said[2].strip("'"))
+        return ConfigError(f"{key}.{said[1]}".lstrip("."), found, said[3])
     value: Any = built
     for step in path.strip(".").split("."):
         value = value.get(step, value) if isinstance(value, dict) else value
+    if text.startswith("Invalid enum value"):
+        return _not_offered(key, path, built, kind)
+    if isinstance(value, dict | list):
+        return WrongTable(key or "the file", text[:1].lower() + text[1:])
     return ConfigError(key or "the file", value, text.removeprefix("Expected "))
+
+
+def _not_offered(key: str, path: str, built: _Raw, kind: type[msgspec.Struct]) -> ConfigError:
+    """A word that is none of those a key may have."""
+    name = re.split(r"[.\[]", path.lstrip("."))[0]
+    offered = [*_words(_fields(kind).get(name))]
+    value = built.get(name)
+    if isinstance(value, dict):
+        below, value = next((k, v) for k, v in value.items() if v not in offered)
+        key = f"{key.split('[', maxsplit=1)[0]}.{below}"
+    nearest = get_close_matches(str(value), offered, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return ConfigError(key, value, f"one of {', '.join(map(repr, offered))}{hint}")
+
+
+def _words(hint: Any) -> Iterator[str]:
+    """The texts that ``hint`` allows, in its order."""
+    if get_origin(hint) is Literal:
+        yield from (word for word in get_args(hint) if isinstance(word, str))
+    else:
+        for below in get_args(hint):
+            yield from _words(below)
 
 
 def _check_references(pipeline: PipelineFile) -> None:
@@ -299,6 +365,9 @@ def _check_references(pipeline: PipelineFile) -> None:
     for name, table in pipeline.table.items():
         for source in table.sources:
             _check_known(f"table.{name}.from", source, pipeline.resource)
+    for name, series in pipeline.series.items():
+        if not series.sql.strip():
+            raise ConfigError(f"series.{name}.sql", None, "a query; it is required")
     for name, question in pipeline.question.items():
         _check_known(f"question.{name}.series", question.series, pipeline.series)
 

@@ -2,6 +2,7 @@
 
     FetchcastError                      1   a bug, if nothing below fits
       ConfigError                       2   a value in the pipeline file cannot be used
+        WrongTable                          a whole table; its values are not shown
         UnknownKey                          a key nobody reads; says what was probably meant
         FileUnreadable                      the file is not there, or is not TOML
         SecretMissing                       ${NAME} is not set
@@ -48,6 +49,14 @@ class ConfigError(FetchcastError):
     def __str__(self) -> str:
         key, value, expected = self.args
         return f"{key} = {value!r}: expected {expected}"
+
+
+class WrongTable(ConfigError):
+    """A table of the file cannot be used as a whole; args: its key, what is wrong."""
+
+    def __str__(self) -> str:
+        key, problem = self.args
+        return f"{key}: {problem}"
 
 
 class UnknownKey(ConfigError):

@@ -30,7 +30,7 @@ class RunEnd(IntEnum):
     WRONG_INPUT = 2
     """A wrong command, file or input; nothing was asked."""
     INCOMPLETE = 3
-    """Done, but calls failed or input rows were rejected."""
+    """Done, but calls failed, input rows were rejected, or a series could not be forecast."""
     STOPPED = 4
     """A quota or a cap of your own was reached; run again to go on."""
     STORAGE = 5

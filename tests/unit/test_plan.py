@@ -103,6 +103,24 @@ def test_columns_of_one_file_stay_together_and_bad_rows_keep_their_place(tmp_pat
     assert rows[2].reason == "business_id is empty"
 
 
+@pytest.mark.parametrize(
+    ("text", "message"), [('id,n\n1,"a\n2,b\n', "CSV"), ("id,id\n1,2\n", "two columns called 'id'")]
+)
+def test_a_file_that_would_lose_rows_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "ids.csv").write_text(text)
+    made = plan(tmp_path, path="{id}", params={"id": {"csv": "ids.csv", "column": "id"}})
+    with pytest.raises(InputError, match=message):
+        list(made.rows())
+
+
+def test_a_value_that_would_climb_out_of_the_path_is_rejected() -> None:
+    rows = list(plan(path="x/{id}", params={"id": ["..", "a/../b"]}).rows())
+    assert rows[0].request is None
+    assert rows[0].rejected
+    assert rows[1].request is not None
+    assert rows[1].request.url.endswith("/x/a%2F..%2Fb")
+
+
 def test_bad_rows_that_may_be_skipped_are_not_rejected(tmp_path: Path) -> None:
     (tmp_path / "ids.csv").write_text("id\n1234567-8\n")
     option = {"csv": "ids.csv", "column": "id", "rule": "finnish_business_id", "on_bad": "skip"}
@@ -145,7 +163,10 @@ def test_a_file_that_cannot_be_used_is_named(
         ),
         ({"path": "{a}", "params": {"a": {"last": "1 day", "time_zone": "Mars"}}}, "a name like"),
         ({"path": "{a}", "params": {"a": {"csv": "x", "column": "y", "rule": "z"}}}, "rule = 'z'"),
-        ({"path": "{a}", "params": {"a": {"first": 1}}}, "unknown field `first`"),
+        ({"path": "{a}", "params": {"a": {"lats": "1 day"}}}, "did you mean 'last'"),
+        ({"path": "{a}", "params": {"a": [[1]]}}, "a list of texts, numbers"),
+        ({"path": "{a}", "params": {"a": {"last": "9999999 days"}}}, r"a\.last = .*at most"),
+        ({"path": "{a}", "params": {"a": {"last": "1 day", "step": "0 days"}}}, r"a\.step = "),
     ],
 )
 def test_a_wrong_parameter_is_one_clear_message(options: dict[str, object], message: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from fetchcast.extract.retry import RetryOptions, delay_s
-from fetchcast.extract.rules import AnswerOptions, Meaning, judge, row_counter
+from fetchcast.extract.rules import AnswerOptions, Meaning, any_counter, in_utf8, judge, row_counter
 from fetchcast.records import Answer
 
 
@@ -20,12 +20,18 @@ RESULTS = row_counter("data.results[*]")
     [
         (200, b'[{"a":1}]', TRAINS, Meaning.FINE, None),
         (200, b" [] ", TRAINS, Meaning.EMPTY, None),
-        (200, b"", TRAINS, Meaning.EMPTY, None),
+        (200, b"", TRAINS, Meaning.RETRY, "an empty body"),
+        (200, b" \n", TRAINS, Meaning.RETRY, "an empty body"),
         (204, b"", TRAINS, Meaning.EMPTY, None),
         (200, b'{"code":"X","errorMessage":"gone"}', TRAINS, Meaning.FAIL, "gone"),
         (200, b"<html><body>Sorry</body></html>", TRAINS, Meaning.FAIL, "HTML"),
         (200, b'[{"a":1}, {"b"', TRAINS, Meaning.RETRY, "broken JSON"),
-        (200, b'[{"a":"\xff"}]', row_counter("[*]"), Meaning.FINE, None),
+        (200, b'[{"a":"\xff"}]', row_counter("[*]"), Meaning.FAIL, "not utf-8"),
+        (200, '[{"a":"ä"}]'.encode(), row_counter("[*]"), Meaning.FINE, None),
+        (200, b'{"xs":[1],"ys":[]}', any_counter({"xs[*]", "ys[*]"}), Meaning.FINE, None),
+        (200, b'{"xs":[],"ys":[]}', any_counter({"xs[*]", "ys[*]"}), Meaning.EMPTY, None),
+        (200, b'{"xs":[1]}', any_counter({"xs[*]", "ys[*]"}), Meaning.FINE, None),
+        (200, b'{"zs":[1]}', any_counter({"xs[*]", "ys[*]"}), Meaning.FAIL, "no rows"),
         (200, b'{"data":{"results":[1,2]}}', RESULTS, Meaning.FINE, None),
         (200, b'{"data":{"results":[]}}', RESULTS, Meaning.EMPTY, None),
         (200, b'{"data":{"results":null}}', RESULTS, Meaning.EMPTY, None),
@@ -80,3 +86,20 @@ def test_waits_double_within_bounds_and_the_server_has_the_last_word() -> None:
     ]
     assert delay_s(options, attempt=1, jitter=0, asked_s=None) == 0.5
     assert delay_s(options, attempt=1, jitter=0, asked_s=120) == 120
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected"),
+    [
+        ("application/json; charset=iso-8859-1", '{"b":"äö"}'.encode("latin-1"), '{"b":"äö"}'),
+        ('application/json;charset="Windows-1252"', '["€"]'.encode("cp1252"), '["€"]'),
+        ("application/json", b"\xef\xbb\xbf[1]", "[1]"),
+        ("application/json; charset=utf-8", '["ä"]'.encode(), '["ä"]'),
+        ("application/json; charset=no-such", b"[1]", "[1]"),
+    ],
+)
+def test_bodies_are_brought_to_utf_8(content_type: str, body: bytes, expected: str) -> None:
+    given = Answer(
+        status=200, headers={"content-type": content_type}, body=body, url="u", elapsed_s=0.1
+    )
+    assert in_utf8(given).body.decode() == expected

@@ -22,12 +22,13 @@ def forecast(file: Path, destination: str | None) -> int:
 
     from fetchcast.cli.output import answer_text, table
     from fetchcast.config import read_pipeline
+    from fetchcast.events import RunEnd
     from fetchcast.pipeline.predict import predict
 
     pipeline = read_pipeline(file, destination=destination)
     if not pipeline.series:
         click.echo(f"{pipeline.name} has no [series.NAME] to forecast")
-        return 2
+        return RunEnd.WRONG_INPUT
     predicted = predict(pipeline, run_id=uuid4().hex[:12], now=time.time())
     rows = ([one.table, one.rows, one.destination] for one in predicted.receipts)
     click.echo(table(["rows", "new", "in"], rows))
@@ -35,4 +36,4 @@ def forecast(file: Path, destination: str | None) -> int:
         click.echo(f"note: {note}")
     for answered in predicted.answers:
         click.echo("\n" + answer_text(answered))
-    return 0
+    return RunEnd.INCOMPLETE if predicted.failed else RunEnd.COMPLETE

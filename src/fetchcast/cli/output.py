@@ -201,7 +201,7 @@ def closing(report: RunReport) -> str:
                 *(one.fates[fate] for fate in Fate),
                 one.already,
                 one.repeated,
-                one.unasked,
+                one.unselected + one.unasked,
             ]
             for name, one in report.resources.items()
         ),

@@ -20,6 +20,7 @@ from fetchcast.extract.rules import (
     CountRows,
     Meaning,
     Verdict,
+    in_utf8,
     is_conditional,
     judge,
     row_counter,
@@ -222,6 +223,7 @@ class Engine:
         """What became of one call; None if it will be sent again."""
         if isinstance(result, Answer):
             rules = self._rules[call.request.resource]
+            result = in_utf8(result)
             conditional = is_conditional(call.request.headers)
             verdict = judge(result, rules.options, rules.count_rows, conditional=conditional)
             if verdict.meaning is Meaning.REFUSED:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeAlias
@@ -69,6 +70,8 @@ Raises ValueError (msgspec's errors are such) if the body is not whole JSON, Typ
 text if it is JSON of another shape.
 """
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _STEP = re.compile(r"\.?([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -104,6 +107,32 @@ def row_counter(path: str | None) -> CountRows:
     return count
 
 
+def any_counter(paths: Collection[str | None]) -> CountRows:
+    """Counts for several tables at once: an answer is empty only if each finds nothing in it."""
+    counters = [row_counter(path) for path in paths] or [row_counter(None)]
+    if len(counters) == 1:
+        return counters[0]
+
+    def count(body: bytes) -> int | None:
+        found: list[int] = []
+        problem: TypeError | None = None
+        for counter in counters:
+            try:
+                rows = counter(body)
+            except TypeError as error:
+                problem = error
+                continue
+            if rows is not None:
+                found.append(rows)
+        if found:
+            return max(found)
+        if problem is not None:
+            raise problem
+        return None
+
+    return count
+
+
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -117,6 +146,23 @@ def head(body: bytes) -> str:
     text = body[: _HEAD * 4].decode("utf-8", "replace")
     line = " ".join(text.split())
     return repr(line if len(line) <= _HEAD else line[:_HEAD] + "…")
+
+
+def in_utf8(answer: Answer) -> Answer:
+    """``answer`` with its body in UTF-8, where its headers name another charset or it has a mark.
+
+    A body that is not in its charset stays as it is; `judge` says so.
+    """
+    body = answer.body.removeprefix(_BYTE_ORDER_MARK)
+    if not body.isascii() and (charset := _charset(answer)) not in {"utf-8", "utf8"}:
+        with suppress(LookupError, UnicodeDecodeError):
+            body = body.decode(charset).encode()
+    return answer if body is answer.body else msgspec.structs.replace(answer, body=body)
+
+
+def _charset(answer: Answer) -> str:
+    found = _CHARSET.search(answer.headers.get("content-type", ""))
+    return found[1].lower() if found else "utf-8"
 
 
 def is_conditional(headers: Mapping[str, str]) -> bool:
@@ -151,14 +197,16 @@ def judge(
 
 def _judge_body(answer: Answer, options: AnswerOptions, count_rows: CountRows) -> Verdict:
     body = answer.body
-    if answer.status == _NO_CONTENT or not body or body.isspace():
+    if answer.status == _NO_CONTENT:
         return EMPTY
+    if not body or body.isspace():
+        return Verdict(Meaning.RETRY, "an empty body")
     try:
+        if not body.isascii():
+            body.decode()
         rows = count_rows(body)
-    except TypeError as error:
-        return Verdict(Meaning.FAIL, f"not the expected JSON: {error}")
-    except (ValueError, RecursionError) as error:
-        return _not_json(body, error)
+    except (TypeError, ValueError, RecursionError) as error:
+        return _unreadable(answer, error)
     if rows:
         return FINE
     if rows is None and options.missing_rows == "fail":
@@ -166,7 +214,12 @@ def _judge_body(answer: Answer, options: AnswerOptions, count_rows: CountRows) -
     return EMPTY
 
 
-def _not_json(body: bytes, error: Exception) -> Verdict:
-    if body.lstrip()[:1] == b"<":
-        return Verdict(Meaning.FAIL, f"HTML or XML instead of JSON: {head(body)}")
-    return Verdict(Meaning.RETRY, f"broken JSON ({error}): {head(body)}")
+def _unreadable(answer: Answer, error: Exception) -> Verdict:
+    start = head(answer.body)
+    if isinstance(error, UnicodeDecodeError):
+        return Verdict(Meaning.FAIL, f"text that is not {_charset(answer)}: {start}")
+    if isinstance(error, TypeError):
+        return Verdict(Meaning.FAIL, f"not the expected JSON: {error}")
+    if answer.body.lstrip()[:1] == b"<":
+        return Verdict(Meaning.FAIL, f"HTML or XML instead of JSON: {start}")
+    return Verdict(Meaning.RETRY, f"broken JSON ({error}): {start}")

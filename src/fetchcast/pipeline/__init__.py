@@ -41,7 +41,7 @@ from fetchcast.landing.writer import Writer, open_writer
 from fetchcast.pipeline.ask import Selection, plans, rules
 from fetchcast.pipeline.predict import predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
-from fetchcast.pipeline.store import Store, Stored, shape_scope
+from fetchcast.pipeline.store import Store, Stored, check_destinations, shape_scope
 from fetchcast.plan.planner import Plan
 from fetchcast.records import Fate
 
@@ -87,7 +87,17 @@ def run(
     Raises:
         FetchcastError: If the file, the landing or a destination cannot be used.
     """
+    if _loop_is_running():
+        raise RuntimeError("an event loop is running here: use `await fetchcast.arun(...)`")
     return asyncio.run(arun(pipeline, options=options, subscribers=subscribers, clock=clock))
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def arun(
@@ -106,6 +116,7 @@ async def arun(
     flow = _Flow(pipeline, options or RunOptions(), report, events, clock)
     events.subscribers.append(flow.counters.update)
     begun = clock.monotonic()
+    await flow.executor.run(check_destinations, pipeline)
     planned = flow.count_plans()  # Before the landing is touched: a wrong file leaves no trace.
     async with (
         open_writer(
@@ -363,6 +374,8 @@ class _Flow:
         if stopped:
             self.report.stopped = stopped.reason
             self.report.end = RunEnd.STOPPED if stopped.own_cap else RunEnd.INCOMPLETE
+        elif self.options.only and not any(one.fates for one in self.report.resources.values()):
+            raise ConfigError("--only", self.options.only, "a key that `fetchcast plan` shows")
         elif self.report.count(Fate.FAILED) or selection.rejected:
             self.report.end = RunEnd.INCOMPLETE
 
@@ -388,6 +401,8 @@ class _Flow:
         self.report.receipts += predicted.receipts
         self.report.answers += predicted.answers
         self.report.notes += predicted.notes
+        if predicted.failed and self.report.end is RunEnd.COMPLETE:
+            self.report.end = RunEnd.INCOMPLETE
 
     @contextmanager
     def stage(self, stage: Stage, total: int | None = None) -> Iterator[None]:

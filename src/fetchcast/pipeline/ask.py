@@ -13,7 +13,7 @@ from fetchcast.clock import Clock
 from fetchcast.config import Pipeline
 from fetchcast.events import Committed, Ended, Event, Events, Passed
 from fetchcast.extract.engine import Rules
-from fetchcast.extract.rules import row_counter
+from fetchcast.extract.rules import any_counter
 from fetchcast.plan.planner import Plan, skip_key
 from fetchcast.records import Fate, Outcome, Planned, Request
 
@@ -45,9 +45,12 @@ def plans(pipeline: Pipeline, *, now: float) -> list[Plan]:
 
 def rules(pipeline: Pipeline) -> dict[str, Rules]:
     """How answers are judged; a table that reads a resource says where its rows must be."""
-    paths = {source: table.rows for table in pipeline.table.values() for source in table.sources}
+    paths: dict[str, set[str | None]] = defaultdict(set)
+    for table in pipeline.table.values():
+        for source in table.sources:
+            paths[source].add(table.rows)
     return {
-        name: Rules(options=options.answer, count_rows=row_counter(paths.get(name)))
+        name: Rules(options=options.answer, count_rows=any_counter(paths[name]))
         for name, options in pipeline.resource.items()
     }
 
@@ -61,7 +64,7 @@ class Selection:
         validators: How to ask for what has changed since the answers it has.
         clock: For the ends of rows that make no call.
         events: Told of rows that need no call.
-        only: One key, or None for all.
+        only: One key, or its first digits; None for all.
         failed_only: Only calls that failed in an earlier run.
         again: Also calls that have landed.
     """
@@ -151,7 +154,7 @@ class Selection:
 
     def _wanted(self, key: str, fate: Fate | None) -> bool:
         if self.only is not None:
-            return key == self.only
+            return key.startswith(self.only)
         if self.failed_only:
             return fate is Fate.FAILED
         return self.again or fate not in _DONE

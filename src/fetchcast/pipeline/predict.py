@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 
 from fetchcast.config import Pipeline
-from fetchcast.errors import FetchcastError
+from fetchcast.errors import FetchcastError, SeriesError
 from fetchcast.forecast import Answered, QuestionOptions, SeriesForecast, answer, forecast_series
 from fetchcast.load.destinations import open_destination
 from fetchcast.records import Batch, Destination, Disposition, Receipt, Target
@@ -32,6 +32,14 @@ class Predicted:
     receipts: list[Receipt] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: bool = False
+    """Whether a series or a question had to be left out; the notes say which and why."""
+
+    def leave_out(self, what: str, error: FetchcastError) -> None:
+        """Go on without ``what``."""
+        self.failed = True
+        text = str(error)
+        self.notes.append(text if text.startswith(what) else f"{what}: {text}")
 
 
 def predict(pipeline: Pipeline, *, run_id: str, now: float) -> Predicted:
@@ -45,12 +53,15 @@ def predict(pipeline: Pipeline, *, run_id: str, now: float) -> Predicted:
     destination = open_destination(pipeline.destinations[0], pipeline.folder)
     made: dict[str, SeriesForecast] = {}
     for name, options in pipeline.series.items():
-        rows = destination.query(options.sql)
-        if not rows.num_rows:
-            predicted.notes.append(f"series {name}: its query gives no rows; nothing to forecast")
+        try:
+            rows = destination.query(options.sql)
+            if not rows.num_rows:
+                raise SeriesError(name, "its query gives no rows; there is nothing to forecast")
+            day = datetime.fromtimestamp(now, UTC).astimezone(options.zone).date()
+            made[name] = forecast_series(name, rows, options, run=run_id, today=day)
+        except FetchcastError as error:
+            predicted.leave_out(f"series {name}", error)
             continue
-        day = datetime.fromtimestamp(now, UTC).astimezone(options.zone).date()
-        made[name] = forecast_series(name, rows, options, run=run_id, today=day)
         predicted.notes += made[name].notes
     predicted.receipts += _write(destination, made)
     for name, question in pipeline.question.items():
@@ -88,7 +99,7 @@ def _answer(
     try:
         predicted.answers.append(answer(question, tables, today=today(question, now)))
     except FetchcastError as error:
-        predicted.notes.append(f"question {name}: {error}")
+        predicted.leave_out(f"question {name}", error)
 
 
 def today(question: QuestionOptions, now: float) -> date:

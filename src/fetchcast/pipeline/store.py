@@ -157,7 +157,10 @@ class Store:
         """What is to be loaded into one table; None if there is nothing new."""
         ours = last is not None and last.landing == reader.identity
         known = last is not None and ours and last.shape == shaper.digest
-        done = last.upto_seq if known and last is not None and not self.again else 0
+        # What was appended is not appended again, whatever else has changed.
+        appended = ours and table.disposition == Disposition.APPEND
+        loaded = (known and not self.again) or appended
+        done = last.upto_seq if last is not None and loaded else 0
         upto = reader.last_seq
         if done >= upto and not table.every_call:
             return None
@@ -177,8 +180,9 @@ class Store:
             loaded_at=self.now,
         )
         # All that was ever loaded from here is at hand and comes again: the table is made anew,
-        # so that columns which the file no longer asks for do not stay behind.
-        anew = ours and since == 0 and not reader.bodies_dropped()
+        # so that columns which the file no longer asks for do not stay behind. A table with keys
+        # of its own keeps its merge, which holds the rows to those keys.
+        anew = ours and since == 0 and table.key is None and not reader.bodies_dropped()
         return _Todo(shaper=shaper, table=table, note=note, anew=anew)
 
     def _table(self, loading: Loading, todo: _Todo, reader: Reader, url: str) -> tuple[int, int]:
@@ -245,6 +249,18 @@ def _shaper(name: str, table: TableOptions, reader: Reader) -> Shaper:
     if known is None or known.value["digest"] != shaper.digest:
         return shaper
     return Shaper(name, table, memory=known.value["memory"].encode())
+
+
+def check_destinations(pipeline: Pipeline) -> None:
+    """Reach every destination of ``pipeline``, before a call is spent on one that is not there.
+
+    Raises:
+        ConfigError: If an address is none.
+        DestinationError: If a database does not answer.
+    """
+    for name, table in pipeline.table.items():
+        for url in _addresses(table) or pipeline.destinations:
+            open_destination(url, pipeline.folder).last_note(name)
 
 
 def shape_scope(table: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from fetchcast.errors import ConfigError
+from fetchcast.errors import ConfigError, UnknownKey
 from fetchcast.plan.business_id import normalise
 from fetchcast.records import Scalar
 
@@ -19,6 +20,8 @@ RULES: Mapping[str, Callable[[str], str]] = {"finnish_business_id": normalise}
 
 _DURATION = re.compile(r"(\d+)\s*(day|week|month|year)s?")
 _DAYS = {"day": 1, "week": 7}
+_MOST = 20_000
+"""Spans beyond this are typing errors, and end before the calendar does."""
 
 
 class Dates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,13 +71,21 @@ def read_param(key: str, raw: Any) -> ParamOptions:
     """``raw`` from the file as the kind of parameter it is; raises `ConfigError`."""
     if isinstance(raw, dict):
         kind: type[Csv | Dates] = Csv if "csv" in raw else Dates
+        known = [field.encode_name for field in msgspec.structs.fields(kind)]
+        for name in raw:
+            if name not in known:
+                nearest = get_close_matches(name, [*known, "csv"], n=1)
+                raise UnknownKey(f"{key}.{name}", nearest[0] if nearest else None, known)
         try:
             return msgspec.convert(raw, kind)
         except msgspec.ValidationError as error:
-            raise ConfigError(key, raw, f"dates or a CSV column ({error})") from None
+            what = "a CSV column" if kind is Csv else "days"
+            raise ConfigError(key, raw, f"{what} ({str(error).partition(' - at')[0]})") from None
     if isinstance(raw, list):
         if not raw:
             raise ConfigError(key, raw, "at least one value")
+        if not all(isinstance(value, str | int | float | bool) for value in raw):
+            raise ConfigError(key, raw, "a list of texts, numbers or true and false")
         return raw
     return raw if isinstance(raw, str | int | float | bool) else _refuse(key, raw)
 
@@ -100,12 +111,14 @@ def seconds_in(key: str, text: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
-def days_in(text: str, *, before: date) -> int:
+def days_in(text: str, *, before: date, key: str = "last") -> int:
     """How many days ``text`` ("365 days", "12 months") spans, counted back from ``before``."""
     found = _DURATION.fullmatch(text.strip())
     if not found or int(found[1]) < 1:
-        raise ConfigError("last", text, "a span like '365 days', '8 weeks', '12 months', '1 year'")
+        raise ConfigError(key, text, "a span like '365 days', '8 weeks', '12 months', '1 year'")
     count, unit = int(found[1]), found[2]
+    if count > _MOST:
+        raise ConfigError(key, text, f"at most {_MOST:,} {unit}s")
     if unit in _DAYS:
         return count * _DAYS[unit]
     return (before - _months_back(before, count if unit == "month" else 12 * count)).days
@@ -139,7 +152,7 @@ def _zone(name: str) -> ZoneInfo:
 def span(options: Dates, *, now: float) -> tuple[date, int, int]:
     """First day, number of steps, and days per step of ``options``; ``now`` in seconds, UTC."""
     today = datetime.fromtimestamp(now, UTC).astimezone(_zone(options.time_zone)).date()
-    step = days_in(options.step, before=today)
+    step = days_in(options.step, before=today, key="step")
     if options.last is not None:
         days = days_in(options.last, before=today)
         return today - timedelta(days=days), -(-days // step), step

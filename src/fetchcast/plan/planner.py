@@ -28,6 +28,7 @@ from fetchcast.plan.params import (
 from fetchcast.plan.sources import csv_count, csv_rows
 from fetchcast.records import Planned, Request, Scalar, request_key
 
+_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -51,6 +52,9 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     that, the day is asked for again. For resources with days as a parameter."""
 
     def __post_init__(self) -> None:
+        if self.method not in _METHODS:
+            expected = ", ".join(_METHODS)
+            raise ValueError(f"method = {self.method!r}: expected one of {expected}")
         for key in ("refresh", "settles"):
             text = getattr(self, key)
             if text is not None:
@@ -161,6 +165,7 @@ class Plan:
             key: read_param(f"resource.{name}.params.{key}", raw)
             for key, raw in options.params.items()
         }
+        self._in_path = frozenset(_PLACEHOLDER.findall(options.path))
         self._check_placeholders()
         self._axes = self._build_axes()
 
@@ -191,6 +196,15 @@ class Plan:
                 rejected=bad.rejected,
             )
         sent = {k: v for value in values for k, v in value.sent.items()}
+        if dots := [name for name in self._in_path if sent[name] in {".", ".."}]:
+            return Planned(
+                position=position,
+                resource=self.name,
+                params=columns,
+                request=None,
+                reason=f"{dots[0]} is {sent[dots[0]]!r}, which would ask another address",
+                rejected=True,
+            )
         request = self._request(sent, columns)
         return Planned(
             position=position,
@@ -244,12 +258,19 @@ class Plan:
             if isinstance(option, Csv):
                 axes.setdefault(f"csv:{option.csv}", self._file(option.csv))
             elif isinstance(option, Dates):
-                axes[f"param:{name}"] = _Days(name, option, self._now)
+                axes[f"param:{name}"] = self._days(name, option)
             else:
                 axes[f"param:{name}"] = _Listed(
                     name, option if isinstance(option, list) else [option]
                 )
         return list(axes.values())
+
+    def _days(self, name: str, option: Dates) -> _Days:
+        try:
+            return _Days(name, option, self._now)
+        except ConfigError as error:
+            key, *rest = error.args
+            raise type(error)(f"resource.{self.name}.params.{name}.{key}", *rest) from None
 
     def _file(self, path: str) -> _File:
         together = {

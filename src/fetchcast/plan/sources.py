@@ -14,7 +14,7 @@ from fetchcast.errors import InputError
 def _reader(path: Path) -> Iterator[csv.DictReader[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield csv.DictReader(file, restkey="")
+            yield csv.DictReader(file, restkey="", strict=True)
     except FileNotFoundError:
         raise InputError(path, "there is no such file; nothing was asked") from None
     except (UnicodeDecodeError, csv.Error, OSError) as error:
@@ -31,6 +31,8 @@ def csv_rows(path: Path, columns: frozenset[str]) -> Iterator[Mapping[str, str]]
         names = reader.fieldnames
         if not names:
             raise InputError(path, "is empty; expected a header line and a line per call")
+        if doubled := [name for name in names if list(names).count(name) > 1]:
+            raise InputError(path, f"has two columns called {doubled[0]!r}")
         if missing := sorted(columns - set(names)):
             have = ", ".join(names)
             raise InputError(path, f"has no column {missing[0]!r}; it has: {have}")

@@ -76,7 +76,7 @@ def render(
     frame = {
         "site": options.title or reading.source.name,
         "attribution": options.attribution,
-        "zone_name": options.time_zone,
+        "zone_name": reading.source.zone_name,
         "habits": reading.source.habits,
         "navigation": _NAVIGATION,
         "here": _here(request.url.path),

@@ -36,7 +36,15 @@ class Source:
     options: AppOptions = field(default_factory=AppOptions)
 
     @property
+    def zone_name(self) -> str:
+        """The zone of the pages: the app's own, else the one in which the first question asks."""
+        asked: list[QuestionOptions | SeriesOptions] = [
+            *self.questions.values(),
+            *self.series.values(),
+        ]
+        return self.options.time_zone or (asked[0].time_zone if asked else "UTC")
+
+    @property
     def habits(self) -> Habits:
         """How the pages write dates and times."""
-        options = self.options
-        return Habits(zone=ZoneInfo(options.time_zone), date_format=options.date_format)
+        return Habits(zone=ZoneInfo(self.zone_name), date_format=self.options.date_format)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 
+from fetchcast.errors import ShapeError
 from fetchcast.records import REQUEST_KEY, Fate, Landed, Planned
 from fetchcast.transform.carrying import Outside
 from fetchcast.transform.options import TYPE_NAMES, TableOptions
@@ -21,8 +22,8 @@ _Row = tuple[Planned, Landed | None]
 class PlanColumns:
     """The columns of an ``every_call`` table that come from the plan."""
 
-    def __init__(self, options: TableOptions) -> None:
-        self._options = options
+    def __init__(self, table: str, options: TableOptions) -> None:
+        self._table, self._options = table, options
         self._outside: dict[str, Outside] = {}
 
     def rows(self, rows: Sequence[_Row], shaped: pa.Table) -> pa.Table:
@@ -30,11 +31,26 @@ class PlanColumns:
         plan, there = _spread(rows, shaped[REQUEST_KEY].to_pylist())
         columns = {name: values.take(pa.array(plan)) for name, values in self._params(rows).items()}
         place = pa.array(there, mask=there < 0)
+        self._check_names(columns, shaped)
         for name in self._body_columns(shaped, columns):
             columns[name] = _column(shaped, name, place, self._options)
         columns |= {name: values.take(pa.array(plan)) for name, values in _ends(rows).items()}
         columns["_row"] = shaped["_row"].combine_chunks().take(place)
         return pa.table(columns)
+
+    def _check_names(self, params: Mapping[str, pa.Array], shaped: pa.Table) -> None:
+        """An input's column must not hide a value of the answers, or the fate of its call."""
+        own = {REQUEST_KEY, "_row", "_fate", "_reason"}
+        from_answers = set(shaped.schema.names) - own
+        for name in params:
+            if name in own or (name in from_answers and name not in self._options.carry):
+                what = "a column of fetchcast's own" if name in own else "a value of the answers"
+                raise ShapeError(
+                    self._table,
+                    f"the input has a column {name!r}, which is also {what}; "
+                    f"carry the input's under another name: carry = {{ input_{name.strip('_')} = "
+                    f'"param:{name}", ... }}',
+                )
 
     def _params(self, rows: Sequence[_Row]) -> dict[str, pa.Array]:
         wanted = {c: carry.name for c, carry in carried(self._options).items() if _is_param(carry)}

@@ -61,7 +61,7 @@ class Shaper:
         self.options = options
         self._model = Model(name, options)
         self._outside = _outside(options)
-        self._plan_columns = PlanColumns(options)
+        self._plan_columns = PlanColumns(name, options)
         if memory is not None:
             self._model.restore(msgspec.json.decode(memory))
 
