@@ -148,7 +148,7 @@ def _question(reading: Reading, name: str, controls: Controls, today: date) -> A
         rows=_rows(name, answered, controls),
         recent=marks.bars([(point.y, _bar_words(point, answered, habits)) for point in shown]),
         recent_days=len(shown),
-        unscored_days=sum(not point.scored for point in shown),
+        unscored_days=sum(point.y is not None and not point.scored for point in shown),
     )
 
 
