@@ -309,6 +309,7 @@ def _select(values: Values, rows: Ints | None, there: Ints | None) -> tuple[Valu
 
 def _explode(arrays: Values) -> tuple[list[Any], Ints]:
     """All elements in one list, and for each the position of its array."""
-    counts = np.fromiter((len(a) if a else 0 for a in arrays), np.int64, len(arrays))
-    flat = list(chain.from_iterable(a for a in arrays if a))
+    # Neither goes through a generator, which would be resumed for each array.
+    counts = np.array([len(a) if a else 0 for a in arrays], np.int64)
+    flat = list(chain.from_iterable(filter(None, arrays)))
     return flat, np.repeat(np.arange(len(arrays)), counts)
