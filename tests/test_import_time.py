@@ -1,8 +1,8 @@
 """What is imported when: the command line answers at once, drivers wait until they are used."""
 
+import os
 import subprocess
 import sys
-import time
 
 HEAVY = ["pyarrow", "duckdb", "psycopg", "numpy", "pycurl", "aiohttp", "fastapi", "statsforecast"]
 
@@ -25,12 +25,18 @@ def test_importing_the_run_imports_no_statistics_and_no_app() -> None:
 
 
 def test_help_answers_at_once() -> None:
-    """0.3 s on an idle machine; the test allows for a busy one by taking the best of five."""
+    """0.3 s, as CPU time and the best of five: the wall clock tells of other people's work too."""
     times = []
     for _ in range(5):
-        begun = time.perf_counter()
+        before = os.times()
         subprocess.run(
             [sys.executable, "-m", "fetchcast", "--help"], capture_output=True, check=True
         )
-        times.append(time.perf_counter() - begun)
+        after = os.times()
+        times.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
     assert min(times) <= 0.3
