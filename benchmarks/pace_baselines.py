@@ -1,4 +1,4 @@
-"""The schemes that the controller is compared with, each at its best settings.
+"""The schemes that the controller is compared with, each at the best settings found.
 
 They are written to the same seam as `fetchcast.extract.pace.Pace`, so that simulated and real
 servers see them in the same way.
