@@ -30,6 +30,7 @@ _KEPT_RESULTS = 512
 _KEPT_DERIVED = 256
 _KEPT_BYTES = 96 * 1024 * 1024
 _FRESH_S = 2.0
+_AGAIN_S = 0.1
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  columns without a zone have none
 T = TypeVar("T")
 _SETTINGS = (
@@ -135,15 +136,17 @@ class _Duck:
 
     def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
         cursor = self._cursor()
-        late = threading.Event()
+        late, over = threading.Event(), threading.Event()
 
         def interrupt() -> None:
-            late.set()
-            cursor.interrupt()
+            # Again and again: one that comes before the query is under way has no effect.
+            wait = seconds
+            while not over.wait(wait):
+                late.set()
+                cursor.interrupt()
+                wait = _AGAIN_S
 
-        timer = threading.Timer(seconds, interrupt)
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=interrupt, name="deadline", daemon=True).start()
         try:
             kinds = [statement.type for statement in cursor.extract_statements(sql)]
             if kinds != [duckdb.StatementType.SELECT]:
@@ -155,7 +158,7 @@ class _Duck:
             hint = "ask for less" if late.is_set() else "correct the SQL"
             raise QueryError(self._destination.url, words, hint) from problem
         finally:
-            timer.cancel()
+            over.set()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor on the newest version. The old connection closes with its last cursor."""
