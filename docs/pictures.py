@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
 PICTURES = (
-    ("answer", "/", 1180, 960, "light"),
+    ("answer", "/", 1280, 960, "light"),
     ("answer-phone-dark", "/", 390, 844, "dark"),
     ("forecast", "/forecast/arrival_delay/27", 1180, 760, "light"),
 )
