@@ -65,8 +65,8 @@ sql = "select 1"
 [series.one]
 sql = "select 1"
 """
-Q = "q025 q05 q10 q25 q50 q75 q90 q95 q975".split()
-FAN = ", ".join(f"{at} * 3.0 + (i % 7) as {name}" for at, name in enumerate(Q))
+Q = ["q025", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q975"]
+FAN = ", ".join(f"{at} * 3e0 + (i % 7) as {name}" for at, name in enumerate(Q))
 NAMES = """(select case when i < {many} then 'many' else 'one' end as series,
     case when i < {many} then 'place-' || i else {sizes}[i - {many} + 1]::varchar end as unique_id,
     case when i < {many} then 200 else {sizes}[i - {many} + 1] end as n,
@@ -81,17 +81,17 @@ TABLES = {
         null::varchar as note, 'r' as run from {names}""",
     "observation": """select series, unique_id,
         timestamptz '2026-11-21 00:00:00+00' - to_seconds((n - k) * every) as ds,
-        round(10 + 5 * sin(k / 7.0) + hash(k * 31 + i) % 1000 / 100.0, 2) as y,
+        round(10 + 5 * sin(k / 7.0) + hash(k * 31 + i) % 1000 / 100e0, 2) as y,
         null::timestamptz as scheduled, true as scored from {names}, range(n) as s(k)""",
     "forecast": """select series, unique_id,
         timestamptz '2026-11-21 00:00:00+00' + to_seconds((k - 1) * every) as ds, k as step,
-        'combined' as model, 12.0 as mean, {fan}, null::double[] as quantiles,
+        'combined' as model, 12e0 as mean, {fan}, null::double[] as quantiles,
         null::double as p_running, timestamptz '2026-11-21 00:00:00+00' - to_seconds(every)
         as cutoff, null::timestamptz as scheduled, 'r' as run from {names}, range(1, 29) as s(k)""",
     "backtest": """select series, unique_id,
         timestamptz '2026-11-21 00:00:00+00' - to_seconds(29 * every) as cutoff,
         timestamptz '2026-11-21 00:00:00+00' - to_seconds((29 - k) * every) as ds, k as step,
-        'combined' as model, 10.0 + i % 9 as y, 12.0 as mean, {fan}, null::double[] as quantiles,
+        'combined' as model, 10e0 + i % 9 as y, 12e0 as mean, {fan}, null::double[] as quantiles,
         1.0 as pinball, 1.0 as absolute_error, null::timestamptz as scheduled, 'r' as run
         from {names}, range(1, 29) as s(k)""",
     "leaderboard": """select series, unique_id, 'combined' as model, 1 as rank, 28 as n,
@@ -172,7 +172,7 @@ ZOOM = """async () => {
 
 def pages(file: Path, runs: int) -> dict[str, dict[str, float]]:
     """Weight, time until drawn, and time of a zoom step of each forecast page."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  the list needs none
+    from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     found: dict[str, dict[str, float]] = {}
@@ -222,7 +222,9 @@ def _visit(browser: Any, address: str) -> dict[str, float]:
 # The API
 
 
-async def _ask(host: str, port: int, path: str, until: float, told: list[tuple[int, float]]) -> None:
+async def _ask(
+    host: str, port: int, path: str, until: float, told: list[tuple[int, float]]
+) -> None:
     reader, writer = await asyncio.open_connection(host, port)
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\n\r\n".encode()
     while time.perf_counter() < until:
@@ -254,7 +256,7 @@ def hammer(site: str, path: str, seconds: float) -> dict[str, float]:
         "per_second": len(told) / seconds,
         "p50_ms": 1000 * times[len(times) // 2],
         "p99_ms": 1000 * times[int(len(times) * 0.99)],
-        "errors": sum(status != 200 for status, _ in told),  # noqa: PLR2004
+        "errors": sum(status != 200 for status, _ in told),
     }
 
 
@@ -273,7 +275,9 @@ def api(folder: Path, seconds: float) -> dict[str, dict[str, float]]:
 
             def again() -> None:
                 while not over.is_set():
-                    subprocess.run([*run, "--full-refresh", str(file)], check=True, capture_output=True)
+                    subprocess.run(
+                        [*run, "--full-refresh", str(file)], check=True, capture_output=True
+                    )
                     loads[0] += 1
 
             runner = threading.Thread(target=again)
