@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,5 +75,6 @@ def serve_pipeline(
     def ready(url: str) -> None:
         click.echo(f"open {url}  (Ctrl-C stops)")
 
-    serve_app(create_app(source, token=token), host=host, port=port, on_ready=ready)
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end.
+        serve_app(create_app(source, token=token), host=host, port=port, on_ready=ready)
     return 0
