@@ -46,10 +46,11 @@ class Forget:
 
 
 def requests(url: str, count: int) -> Iterator[Any]:
-    from fetchcast.records import Request
+    from fetchcast.records import Request, request_key
 
+    # A name of its own for each call: keys are spread evenly, as those of a plan are.
     for number in range(count):
-        yield Request(key=f"{number:032x}", resource="bench", url=url)
+        yield Request(key=request_key("GET", f"{url}?{number}"), resource="bench", url=url)
 
 
 async def engine(
