@@ -111,6 +111,15 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MorePlanned:
+    """``count`` more calls became known: next pages, children of an answer."""
+
+    at: float
+    resource: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Paced:
     """Another limit is felt now; told when the words for it change, at most twice a second."""
 
@@ -135,6 +144,7 @@ Event: TypeAlias = (
     | Ended
     | Committed
     | Passed
+    | MorePlanned
     | Paced
     | Notice
 )
@@ -199,6 +209,8 @@ class Counters:
                 self.body_bytes += size
             case Passed(count=count):
                 self.passed += count
+            case MorePlanned(count=count):
+                self.planned = (self.planned or 0) + count
             case StageStarted(stage=stage, total=total):
                 self.stage = stage
                 if stage is Stage.EXTRACT and total is not None:

@@ -9,7 +9,7 @@ What is made once a call is a `msgspec.Struct`, which costs a quarter of a froze
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -65,6 +65,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     params: Mapping[str, Scalar] = {}
     """The parameters that the call was built from, as they are carried into rows."""
+    page: int = 0
+    """Its place in a list that comes in pages, from 0. Not part of what is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,8 +255,20 @@ class Sink(Protocol):
         """Wait until enough of what was taken is on the disk."""
 
 
-Follow: TypeAlias = Callable[[Request, Answer], Iterable[Request]]
-"""Asked after each answer: which calls follow from it (next pages, children)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """What follows from the end of a call."""
+
+    outcome: Outcome
+    """That end, which may turn out to mean something else: a page behind the last is empty."""
+    pages: Iterator[Request] | None = None
+    """More of the same list. Drawn one by one, when there is room to send."""
+    children: Iterator[Request] | None = None
+    """Calls whose parameters are in the answer."""
+
+
+Follow: TypeAlias = Callable[[Outcome], Followed]
+"""Asked at the end of each call, before it is kept: which calls follow from it."""
 
 Ask: TypeAlias = Callable[[Sequence[str]], Mapping[str, Fate]]
 """Which of these keys are in the landing already, and how they ended."""

@@ -27,7 +27,7 @@ from fetchcast.extract.rules import (
 )
 from fetchcast.extract.scheduler import Call, Scheduler
 from fetchcast.extract.transport import Handle, Transport
-from fetchcast.records import Answer, Fate, Outcome, Request, Sink
+from fetchcast.records import Answer, Fate, Follow, Outcome, Request, Sink
 
 _IDLE_S = 1.0
 _DENIED = frozenset({401, 402, 403})
@@ -99,6 +99,7 @@ class Engine:
         rules: Resource name -> how its answers are judged.
         retry: How stubborn to be.
         headers: Added to every call when it is sent; kept nowhere (they may hold secrets).
+        follow: Says which calls follow from the end of a call; None if none ever do.
     """
 
     def __init__(
@@ -112,10 +113,11 @@ class Engine:
         rules: Mapping[str, Rules],
         retry: RetryOptions,
         headers: Mapping[str, str],
+        follow: Follow | None = None,
     ) -> None:
         self._transport, self._limiter, self._sink = transport, limiter, sink
         self._tell, self._clock, self._rules = events, clock, rules
-        self._retry, self._headers = retry, headers
+        self._retry, self._headers, self._follow = retry, headers, follow
         self._flying: dict[int, tuple[Call, Handle]] = {}
         self._scheduler = Scheduler(iter(()))
         self._woken = asyncio.Event()
@@ -213,6 +215,10 @@ class Engine:
         del self._flying[call.id]
         outcome = self._settle_one(self._scheduler, call, result)
         if outcome is not None:
+            if self._follow is not None:
+                followed = self._follow(outcome)
+                outcome = followed.outcome
+                self._scheduler.follow(followed.pages, followed.children)
             self._tell(Ended(outcome=outcome))
             if not self._sink.take(outcome):
                 self._full = True

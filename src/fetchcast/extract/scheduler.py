@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import Final
 
 from fetchcast.records import Request
 
@@ -20,14 +21,22 @@ class Call:
     """Attempts that failed; refusals do not count."""
 
 
+_MANY: Final = 32
+"""So many answers with children left to ask: the lists they come from can wait."""
+
+
 class Scheduler:
     """Refused calls first, then retries that are due, then what was never asked.
 
-    Requests are drawn one by one, so a plan of millions costs the memory of the calls in flight.
+    Of the latter: more pages first, then children, the newest first, then the plan; so a plan of
+    millions costs the memory of the calls in flight. Where children are asked more slowly than
+    the pages that name them, pages wait.
     """
 
     def __init__(self, requests: Iterator[Request]) -> None:
         self._requests = requests
+        self._pages: deque[Iterator[Request]] = deque()
+        self._children: list[Iterator[Request]] = []
         self._again: deque[Call] = deque()
         self._later: list[tuple[float, int, Call]] = []
         self._drawn: Call | None = None
@@ -67,15 +76,40 @@ class Scheduler:
     def finished(self) -> bool:
         """True if nothing waits and the plan is used up."""
         waiting = self._again or self._later or self._drawn
-        return not waiting and (self._exhausted or self._draw() is None)
+        return not waiting and self._draw() is None
+
+    def follow(self, pages: Iterator[Request] | None, children: Iterator[Request] | None) -> None:
+        """Ask these too; children come after pages."""
+        if pages is not None:
+            self._pages.append(pages)
+        if children is not None:
+            self._children.append(children)
 
     def _draw(self) -> Call | None:
-        if self._exhausted:
-            return None
-        request = next(self._requests, None)
+        request = self._next() if self._pages or self._children else self._planned()
         if request is None:
-            self._exhausted = True
             return None
         self._count += 1
         self._drawn = Call(self._count, request)
         return self._drawn
+
+    def _next(self) -> Request | None:
+        """The next call that follows from another, or else of the plan."""
+        while self._pages or self._children:
+            # Drawing may itself add to both.
+            if self._pages and len(self._children) < _MANY:
+                source = self._pages[0]
+                if (request := next(source, None)) is not None:
+                    return request
+                self._pages.remove(source)
+            elif self._children:
+                source = self._children[-1]
+                if (request := next(source, None)) is not None:
+                    return request
+                self._children.remove(source)
+        return self._planned()
+
+    def _planned(self) -> Request | None:
+        request = None if self._exhausted else next(self._requests, None)
+        self._exhausted = request is None
+        return request
