@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fetchcast.json_path import parse_path, show_path
 from fetchcast.transform.census import count_members
 from fetchcast.transform.names import MAX_BYTES, Names, snake_case
-from fetchcast.transform.paths import parse_path, show_path
 
 TEXTS = st.text(max_size=6) | st.text(st.sampled_from('":\\ {}[],n'), max_size=8)
 DOCUMENTS = st.recursive(

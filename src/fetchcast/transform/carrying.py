@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from fetchcast.records import Landed
-from fetchcast.transform.paths import Carry
+from fetchcast.transform.carries import Carry
 from fetchcast.transform.picks import NOTHING_DECLARED, Declared
 from fetchcast.transform.reading import Odd
 from fetchcast.transform.schema import ARROW_TYPES, TIMESTAMP, Node

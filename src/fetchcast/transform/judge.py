@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from fetchcast.json_path import Path, show_path
 from fetchcast.transform.layout import Form
-from fetchcast.transform.paths import Path, show_path
 from fetchcast.transform.reading import Odd, check_text, count_leaves, is_nameable
 from fetchcast.transform.schema import column_type, scalar_kind
 from fetchcast.transform.values import convert

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from fetchcast.json_path import show_path
 from fetchcast.transform.names import Names, snake_case
-from fetchcast.transform.paths import show_path
 from fetchcast.transform.picks import NOTHING_DECLARED, Declared, Pick
 from fetchcast.transform.schema import INTEGERS, STRINGS, Kind, Node
 

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from fetchcast.errors import ConfigError, ShapeError
+from fetchcast.json_path import EVERY, Path, parse_path, show_path
 from fetchcast.transform.layout import SYSTEM_COLUMNS, Compiler, Form
 from fetchcast.transform.names import Names
 from fetchcast.transform.options import TYPE_NAMES, TableOptions
-from fetchcast.transform.paths import EVERY, Path, parse_path, show_path
 from fetchcast.transform.picks import Pick, learn, picks_for
 from fetchcast.transform.schema import Kind, Node, from_state, to_state
 

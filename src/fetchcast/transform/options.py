@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from fetchcast.errors import ConfigError
-from fetchcast.transform.paths import EVERY, parse_carry, parse_path
+from fetchcast.json_path import EVERY, parse_path
+from fetchcast.transform.carries import parse_carry
 
 TypeName = Literal[
     "int64", "int", "float64", "float", "text", "bool", "timestamptz", "date", "json"

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fetchcast.errors import ConfigError
+from fetchcast.json_path import Every, Path, Step, parse_path
+from fetchcast.transform.carries import Carry, parse_carry
 from fetchcast.transform.options import TYPE_NAMES, ColumnOptions, TableOptions
-from fetchcast.transform.paths import Carry, Every, Path, Step, parse_carry, parse_path
 from fetchcast.transform.reading import is_nameable
 from fetchcast.transform.schema import Kind, Node
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from fetchcast.errors import ShapeError
 from fetchcast.records import REQUEST_KEY, Fate, Landed, Planned
+from fetchcast.transform.carries import Carry
 from fetchcast.transform.carrying import Outside
 from fetchcast.transform.options import TYPE_NAMES, TableOptions
-from fetchcast.transform.paths import Carry
 from fetchcast.transform.picks import carried
 from fetchcast.transform.schema import ARROW_TYPES
 

@@ -1,17 +1,16 @@
-"""Paths into a JSON document: where rows are, and what a column is read from.
+"""Paths into a JSON document: where rows are, what a column is read from, where the next page is.
 
 [*].timeTableRows[*]      every element of that array in every element of the body
 names[0].name             a key of the first element
 ["odd.key"].x             a key that has a dot in it
 $.total                   from the top of the body (``$`` may be left out)
-^.departureDate           from the object around the row; ``^^.`` from the one around that
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias
 
 
 class Every:
@@ -71,39 +70,22 @@ def _show(step: Step) -> str:
     return f".{step}" if _PLAIN_KEY.fullmatch(step) else f'["{step}"]'
 
 
-@dataclass(frozen=True, slots=True)
-class Carry:
-    """Where a carried column comes from: ``source`` and, for an ancestor, ``up`` and ``path``."""
-
-    source: str
-    """``ancestor``, ``header``, ``param``, ``url`` or ``landed_at``."""
-    up: int = 0
-    """1 for the object around the row, 2 for the one around that; 0 for the top of the body."""
-    path: Path = ()
-    name: str = ""
-    """The header (lower case) or the parameter."""
-
-
-def parse_carry(text: str) -> Carry:
-    """Read the right-hand side of a ``carry`` entry; raises ValueError if it is none."""
-    if text in {"url", "landed_at"}:
-        return Carry(text)
-    for prefix in ("header", "param"):
-        if text.startswith(prefix + ":") and len(text) > len(prefix) + 1:
-            name = text[len(prefix) + 1 :]
-            return Carry(prefix, name=name.lower() if prefix == "header" else name)
-    if text.startswith(("^", "$")):
-        return _ancestor(text)
-    raise ValueError(
-        f"{text!r}: expected '^.key' (the object around the row), '$.key' (the top), "
-        "'header:name', 'param:name', 'url' or 'landed_at'"
-    )
+def values_at(document: Any, path: Path) -> Iterator[Any]:
+    """Everything that stands at ``path`` in ``document``, in its order; nothing if nothing does."""
+    if not path:
+        yield document
+        return
+    step, rest = path[0], path[1:]
+    if isinstance(step, Every):
+        for element in document if isinstance(document, list) else ():
+            yield from values_at(element, rest)
+    elif isinstance(step, int):
+        if isinstance(document, list) and step < len(document):
+            yield from values_at(document[step], rest)
+    elif isinstance(document, dict) and step in document:
+        yield from values_at(document[step], rest)
 
 
-def _ancestor(text: str) -> Carry:
-    up = len(text) - len(text.lstrip("^"))
-    rest = text[up:].removeprefix("$").removeprefix(".")
-    path = parse_path(rest)
-    if not path or EVERY in path:
-        raise ValueError(f"{text!r}: a carried value is one value, such as '^.departureDate'")
-    return Carry("ancestor", up=up, path=path)
+def value_at(document: Any, path: Path) -> Any:
+    """The first of `values_at`, or None."""
+    return next(values_at(document, path), None)
