@@ -20,7 +20,7 @@ from fetchcast import errors
 from fetchcast.cli.main import cli
 from fetchcast.config import PipelineFile
 from fetchcast.events import RunEnd
-from fetchcast.plan.params import Csv, Dates
+from fetchcast.plan.params import Csv, Dates, Parent
 from fetchcast.transform import ColumnOptions
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -113,7 +113,11 @@ def pipeline_page() -> str:
         if (found := struct_of(field.type))
     ]
     extra = {
-        "resource": [("A parameter: days", Dates), ("A parameter: a CSV column", Csv)],
+        "resource": [
+            ("A parameter: days", Dates),
+            ("A parameter: a CSV column", Csv),
+            ("A parameter: a field of a parent", Parent),
+        ],
         "table": [("A column, in full", ColumnOptions)],
     }
     while waiting:

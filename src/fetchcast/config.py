@@ -34,7 +34,7 @@ from fetchcast.extract.rules import AnswerOptions
 from fetchcast.extract.transport import TransportOptions
 from fetchcast.forecast import QuestionOptions, SeriesOptions
 from fetchcast.landing.options import LandingOptions
-from fetchcast.plan.params import seconds_in
+from fetchcast.plan.params import parent_of, seconds_in
 from fetchcast.plan.planner import CallOptions
 from fetchcast.transform.options import TableOptions
 
@@ -362,6 +362,7 @@ def _check_references(pipeline: PipelineFile) -> None:
     """Names that point to other tables of the file must exist."""
     if not pipeline.resource:
         raise ConfigError("resource", None, "at least one [resource.NAME] table")
+    _check_parents(pipeline.resource)
     for name, table in pipeline.table.items():
         for source in table.sources:
             _check_known(f"table.{name}.from", source, pipeline.resource)
@@ -370,6 +371,23 @@ def _check_references(pipeline: PipelineFile) -> None:
             raise ConfigError(f"series.{name}.sql", None, "a query; it is required")
     for name, question in pipeline.question.items():
         _check_known(f"question.{name}.series", question.series, pipeline.series)
+
+
+def _check_parents(resources: Mapping[str, ResourceOptions]) -> None:
+    """Parents must exist, and none may follow from itself, however far round."""
+    parents = {name: options.parent for name, options in resources.items()}
+    for name, options in resources.items():
+        for param, raw in options.params.items():
+            if (parent := parent_of(raw)) is not None:
+                _check_known(f"resource.{name}.params.{param}.from", parent, resources)
+    for name in resources:
+        line = [name]
+        while (above := parents[line[-1]]) is not None:
+            line.append(above)
+            if above in line[:-1]:
+                round_ = " <- ".join(line[line.index(above) :])
+                expected = f"a parent that does not wait for its own rows: {round_}"
+                raise ConfigError(f"resource.{above}.params", parents[above], expected)
 
 
 def _check_known(key: str, value: str, known: Mapping[str, Any]) -> None:

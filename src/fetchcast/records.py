@@ -38,15 +38,35 @@ class Fate(StrEnum):
     """Never asked: by a rule, or because the input row is bad."""
 
 
-def request_key(method: str, url: str, body: bytes | None = None, *, resource: str = "") -> str:
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+def request_key(
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    *,
+    resource: str = "",
+    headers: Mapping[str, str] = _NO_HEADERS,
+) -> str:
     """The stable name of a call: 32 hex digits over what would be sent and what for.
 
     Equal calls of one resource have equal keys. Calls of two resources never do: each resource
     has its own rules for answers and its own tables. Secrets must not be in ``url``:
     authentication is added when the call is sent.
+
+    Args:
+        method: The HTTP method.
+        url: The whole address.
+        body: What is sent.
+        resource: The name of the resource in the pipeline file.
+        headers: Those that make this call another one than its siblings (a cursor, an id);
+            headers that all calls of the resource have are no part of its name.
     """
     digest = blake2b(digest_size=16)
-    for part in (method.encode(), url.encode(), body or b"", resource.encode()):
+    parts = (method.encode(), url.encode(), body or b"", resource.encode())
+    told = (f"{name.lower()}: {value}".encode() for name, value in sorted(headers.items()))
+    for part in (*parts, *told):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()

@@ -151,3 +151,23 @@ def test_the_schema_knows_what_the_file_knows() -> None:
     )
     assert "folder" not in definitions["PipelineFile"]["properties"]
     assert "from" in definitions["TableOptions"]["properties"]
+
+
+def family(**parents: str) -> str:
+    """A file of resources with their parents."""
+    tables = (
+        f'[resource.{name}]\npath = "{{x}}"\nparams.x = {{ from = "{parent}", field = "id" }}'
+        for name, parent in parents.items()
+    )
+    return '[api]\nbase_url = "https://api.test"\n[resource.root]\npath = "r"\n' + "\n".join(tables)
+
+
+def test_parents_are_found_and_never_go_round(tmp_path: Path) -> None:
+    pipeline = read(tmp_path, family(child="root", grandchild="child"))
+    assert [options.parent for options in pipeline.resource.values()] == [None, "root", "child"]
+    with pytest.raises(ConfigError, match="did you mean 'root'"):
+        read(tmp_path, family(child="rot"))
+    with pytest.raises(ConfigError, match="resource.b.params = 'a'.* own rows: b <- a <- c <- b"):
+        read(tmp_path, family(z="b", a="c", b="a", c="b"))
+    with pytest.raises(ConfigError, match="own rows: me <- me"):
+        read(tmp_path, family(me="me"))

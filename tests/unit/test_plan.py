@@ -6,6 +6,7 @@ import pytest
 
 from fetchcast.errors import ConfigError, InputError
 from fetchcast.plan.planner import CallOptions, Plan
+from fetchcast.records import request_key
 
 NOW = 1_795_000_000.0  # 2026-11-18 11:06:40 UTC, a Wednesday
 
@@ -172,3 +173,64 @@ def test_a_file_that_cannot_be_used_is_named(
 def test_a_wrong_parameter_is_one_clear_message(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         plan(**options).count()  # type: ignore[arg-type]
+
+
+def station(**more: object) -> dict[str, object]:
+    return {"from": "stations", "field": "code", **more}
+
+
+def test_children_follow_from_the_rows_of_the_parent() -> None:
+    """Parameters of its own make several calls of each row; other columns are carried."""
+    made = plan(
+        path="s/{station}/{day}",
+        params={"station": station(rows="data[*]"), "day": ["mon", "tue"]},
+    )
+    assert (made.parent, made.parent_fields, made.rows_path) == (
+        "stations",
+        {"station": "code"},
+        "data[*]",
+    )
+    assert (list(made.rows()), made.count()) == ([], 0)
+    assert not made.estimate().exact
+
+    rows = list(made.children([{"code": "A", "line": 1}, {"code": None}, {"code": "B"}]))
+    assert [row.request.url[-7:] if row.request else row.reason for row in rows] == [
+        "s/A/mon",
+        "s/A/tue",
+        "code is empty",
+        "code is empty",
+        "s/B/mon",
+        "s/B/tue",
+    ]
+    assert rows[0].params == {"line": 1, "station": "A", "day": "mon"}
+    assert rows[2].rejected
+
+
+def test_several_fields_of_one_parent_go_together() -> None:
+    made = plan(
+        path="{a}/{b}",
+        params={"a": {"from": "p", "field": "x"}, "b": {"from": "p", "field": "y"}},
+    )
+    calls = [row.request.url for row in made.children([{"x": 1, "y": 2}]) if row.request]
+    assert calls == ["https://api.test/v1/1/2"]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"from": "q", "field": "y"}, "one parent only: 'p'"),
+        ({"from": "p", "field": "y", "rows": "b"}, "as before: 'a'"),
+        ({"from": "p", "fild": "y", "rows": "b"}, "did you mean 'field'"),
+    ],
+)
+def test_a_resource_has_one_parent(other: dict[str, object], message: str) -> None:
+    params = {"a": {"from": "p", "field": "x", "rows": "a"}, "b": other}
+    with pytest.raises(ConfigError, match=message):
+        plan(path="{a}/{b}", params=params)
+
+
+def test_headers_that_tell_calls_apart_are_part_of_the_key() -> None:
+    plain = request_key("GET", "https://a.test/")
+    assert plain == request_key("GET", "https://a.test/", headers={})
+    keys = {plain, *(request_key("GET", "https://a.test/", headers={"X": v}) for v in "ab")}
+    assert len(keys) == 3

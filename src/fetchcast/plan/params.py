@@ -58,19 +58,50 @@ class Csv(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A row whose value breaks the rule is a ``reject`` (the exit status says so) or a ``skip``."""
 
     def __post_init__(self) -> None:
-        if self.rule is not None and self.rule not in RULES:
-            raise ValueError(f"rule = {self.rule!r}: expected one of {', '.join(RULES)}")
-        if self.on_bad not in {"reject", "skip"}:
-            raise ValueError(f"on_bad = {self.on_bad!r}: expected 'reject' or 'skip'")
+        _check_rule(self.rule, self.on_bad)
 
 
-ParamOptions: TypeAlias = Dates | Csv | list[Scalar] | Scalar
+class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A field of the rows of another resource, the parent: one call for each of its rows."""
+
+    from_: str = msgspec.field(name="from")
+    """The parent's name; parameters of the same parent are read row by row, together."""
+    field: str
+    """Where the value is in a row: ``code``, ``station.code``."""
+    rows: str | None = None
+    """Where the parent's rows are in its answers; as in its first table if not given."""
+    rule: str | None = None
+    """What each value is put through, for instance ``finnish_business_id``."""
+    on_bad: str = "reject"
+    """A row whose value is missing or breaks the rule is a ``reject`` or a ``skip``."""
+
+    def __post_init__(self) -> None:
+        _check_rule(self.rule, self.on_bad)
+
+
+ParamOptions: TypeAlias = Dates | Csv | Parent | list[Scalar] | Scalar
+
+
+def _check_rule(rule: str | None, on_bad: str) -> None:
+    if rule is not None and rule not in RULES:
+        raise ValueError(f"rule = {rule!r}: expected one of {', '.join(RULES)}")
+    if on_bad not in {"reject", "skip"}:
+        raise ValueError(f"on_bad = {on_bad!r}: expected 'reject' or 'skip'")
+
+
+def _kind_of(raw: dict[str, Any]) -> type[Csv | Dates | Parent]:
+    if "field" in raw or "rows" in raw:
+        return Parent
+    return Csv if "csv" in raw else Dates
+
+
+_CALLED: Mapping[type, str] = {Csv: "a CSV column", Dates: "days", Parent: "a field of a parent"}
 
 
 def read_param(key: str, raw: Any) -> ParamOptions:
     """``raw`` from the file as the kind of parameter it is; raises `ConfigError`."""
     if isinstance(raw, dict):
-        kind: type[Csv | Dates] = Csv if "csv" in raw else Dates
+        kind = _kind_of(raw)
         known = [field.encode_name for field in msgspec.structs.fields(kind)]
         for name in raw:
             if name not in known:
@@ -79,8 +110,8 @@ def read_param(key: str, raw: Any) -> ParamOptions:
         try:
             return msgspec.convert(raw, kind)
         except msgspec.ValidationError as error:
-            what = "a CSV column" if kind is Csv else "days"
-            raise ConfigError(key, raw, f"{what} ({str(error).partition(' - at')[0]})") from None
+            what = f"{_CALLED[kind]} ({str(error).partition(' - at')[0]})"
+            raise ConfigError(key, raw, what) from None
     if isinstance(raw, list):
         if not raw:
             raise ConfigError(key, raw, "at least one value")
@@ -91,7 +122,8 @@ def read_param(key: str, raw: Any) -> ParamOptions:
 
 
 def _refuse(key: str, raw: Any) -> ParamOptions:
-    raise ConfigError(key, raw, "a value, a list of values, dates, or a CSV column")
+    expected = "a value, a list of values, dates, a CSV column, or a field of a parent"
+    raise ConfigError(key, raw, expected)
 
 
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0}
@@ -100,7 +132,15 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour|day|week)s?")
 
 def is_dates(raw: Any) -> bool:
     """Whether ``raw``, a parameter as it stands in the file, is days."""
-    return isinstance(raw, dict) and "csv" not in raw
+    return isinstance(raw, dict) and _kind_of(raw) is Dates
+
+
+def parent_of(raw: Any) -> str | None:
+    """The resource from whose rows ``raw``, a parameter as it stands in the file, comes."""
+    if not isinstance(raw, dict) or _kind_of(raw) is not Parent:
+        return None
+    name = raw.get("from")
+    return name if isinstance(name, str) else None
 
 
 def seconds_in(key: str, text: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -15,13 +15,16 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from fetchcast.errors import ConfigError
+from fetchcast.plan.estimates import Estimate
 from fetchcast.plan.params import (
     RULES,
     Csv,
     Dates,
+    Parent,
     days,
     end_of,
     is_dates,
+    parent_of,
     read_param,
     seconds_in,
 )
@@ -66,6 +69,11 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def refresh_s(self) -> float | None:
         """``refresh`` in seconds."""
         return None if self.refresh is None else seconds_in("refresh", self.refresh)
+
+    @property
+    def parent(self) -> str | None:
+        """The resource whose rows give this one its parameters."""
+        return next(filter(None, map(parent_of, self.params.values())), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,34 @@ class _File:
         return _Value({**row, **sent}, sent)
 
 
+class _Parent:
+    """What the rows of the parent resource give: all parameters that name it."""
+
+    def __init__(self, params: Mapping[str, Parent]) -> None:
+        self.fields = {name: option.field for name, option in params.items()}
+        self._params = params
+
+    def value(self, row: Mapping[str, Scalar]) -> _Value:
+        """One row of the parent; what it has beside the fields is carried as it is."""
+        sent: dict[str, Scalar] = {}
+        used = set(self.fields.values())
+        columns = {name: value for name, value in row.items() if name not in used}
+        for name, option in self._params.items():
+            raw = row.get(option.field)
+            try:
+                sent[name] = _cleaned(option.field, raw, option.rule)
+            except ValueError as error:
+                return _Value({**columns, name: raw}, sent, str(error), option.on_bad == "reject")
+        return _Value({**columns, **sent}, sent)
+
+
+def _cleaned(name: str, raw: Scalar, rule: str | None) -> Scalar:
+    """``raw`` as it is sent; raises ValueError, with the reason, if it cannot be."""
+    if raw is None or raw == "":
+        raise ValueError(f"{name} is empty")
+    return RULES[rule](_text(raw)) if rule else raw
+
+
 _Axis: TypeAlias = _Days | _Listed | _File
 
 
@@ -167,15 +203,60 @@ class Plan:
         }
         self._in_path = frozenset(_PLACEHOLDER.findall(options.path))
         self._check_placeholders()
+        self._parent = self._build_parent()
         self._axes = self._build_axes()
 
+    @property
+    def parent(self) -> str | None:
+        """The resource from whose rows the calls follow; None if they are known beforehand."""
+        return self._options.parent
+
+    @property
+    def parent_fields(self) -> Mapping[str, str]:
+        """Parameter -> the field of the parent's rows that it is."""
+        return self._parent.fields if self._parent else {}
+
+    @property
+    def rows_path(self) -> str | None:
+        """Where the parent's rows are in its answers; None: as in its first table."""
+        found = (option.rows for option in self._params.values() if isinstance(option, Parent))
+        return next(filter(None, found), None)
+
     def count(self) -> int:
-        """How many rows the plan has."""
-        return prod(axis.count() for axis in self._axes)
+        """How many rows the plan has, for which it is read; 0 if they follow from a parent."""
+        return 0 if self._parent else prod(axis.count() for axis in self._axes)
+
+    def estimate(self) -> Estimate:
+        """How many rows the plan has, as far as is known without reading all of it."""
+        if self._parent:
+            why = f"as many as the rows of {self.parent} make, known when they are there"
+            return Estimate(0, exact=False, why=why)
+        return Estimate(self.count(), exact=True, why="counted")
 
     def rows(self) -> Iterator[Planned]:
-        """Every row, in the order of the parameters; nothing is held but one axis at a time."""
-        for position, values in enumerate(self._combinations()):
+        """Every row, in the order of the parameters; nothing is held but one axis at a time.
+
+        None for a resource with a parent: see `children`.
+        """
+        if self._parent is None:
+            for position, values in enumerate(self._combinations()):
+                yield self._row(position, values)
+
+    def children(self, parent_rows: Iterable[Mapping[str, Scalar]]) -> Iterator[Planned]:
+        """The rows that follow from rows of the parent, one after the other.
+
+        Args:
+            parent_rows: Field -> value, the fields being those of `parent_fields`; whatever else
+                there is becomes a column of the planned row, to be carried.
+        """
+        assert self._parent is not None, f"{self.name} has no parent"
+        parent = self._parent
+        combinations = (
+            (value, *rest)
+            for value in map(parent.value, parent_rows)
+            for rest in product(*self._axes)
+        )
+        for position, values in enumerate(combinations):
             yield self._row(position, values)
 
     def _combinations(self) -> Iterator[tuple[_Value, ...]]:
@@ -252,9 +333,23 @@ class Plan:
                 f"{{{idle[0]}}} in the path or the query; nothing uses this parameter",
             )
 
+    def _build_parent(self) -> _Parent | None:
+        found = {n: o for n, o in self._params.items() if isinstance(o, Parent)}
+        first = next(iter(found.values()), None)
+        for name, option in found.items():
+            assert first is not None
+            key = f"resource.{self.name}.params.{name}"
+            if option.from_ != first.from_:
+                raise ConfigError(f"{key}.from", option.from_, f"one parent only: {first.from_!r}")
+            if option.rows not in {None, self.rows_path}:
+                raise ConfigError(f"{key}.rows", option.rows, f"as before: {self.rows_path!r}")
+        return _Parent(found) if found else None
+
     def _build_axes(self) -> list[_Axis]:
         axes: dict[str, _Axis] = {}
         for name, option in self._params.items():
+            if isinstance(option, Parent):
+                continue
             if isinstance(option, Csv):
                 axes.setdefault(f"csv:{option.csv}", self._file(option.csv))
             elif isinstance(option, Dates):
