@@ -167,7 +167,7 @@ def test_parents_are_found_and_never_go_round(tmp_path: Path) -> None:
     assert [options.parent for options in pipeline.resource.values()] == [None, "root", "child"]
     with pytest.raises(ConfigError, match="did you mean 'root'"):
         read(tmp_path, family(child="rot"))
-    with pytest.raises(ConfigError, match="resource.b.params = 'a'.* own rows: b <- a <- c <- b"):
+    with pytest.raises(ConfigError, match=r"resource.b.params = 'a'.* own rows: b <- a <- c <- b"):
         read(tmp_path, family(z="b", a="c", b="a", c="b"))
     with pytest.raises(ConfigError, match="own rows: me <- me"):
         read(tmp_path, family(me="me"))
