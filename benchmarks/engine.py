@@ -59,6 +59,7 @@ async def engine(
     """Make `count` calls; returns the pace, with what it learnt."""
     from fetchcast.clock import SystemClock
     from fetchcast.events import Counters, Events
+    from fetchcast.extract.auth.credentials import FixedHeaders
     from fetchcast.extract.engine import Engine, Rules
     from fetchcast.extract.pace import Pace, PaceOptions
     from fetchcast.extract.retry import RetryOptions
@@ -78,7 +79,7 @@ async def engine(
             clock=SystemClock(),
             rules={"bench": Rules(count_rows=row_counter(None))},
             retry=RetryOptions(),
-            headers={},
+            credentials=FixedHeaders({}),
         )
         stopped = await one.run(requests(url, count))
     assert stopped is None, stopped

@@ -36,6 +36,7 @@ from pace_baselines import Aimd, Aws, Fixed
 
 from fetchcast.clock import SystemClock
 from fetchcast.events import Counters, Events
+from fetchcast.extract.auth.credentials import FixedHeaders
 from fetchcast.extract.engine import Engine, Rules
 from fetchcast.extract.pace import Pace, PaceOptions
 from fetchcast.extract.retry import RetryOptions
@@ -145,6 +146,7 @@ class Seam:
         return None
 
     stopped_by_own_cap = False
+    lane = 0
 
 
 @dataclass(slots=True)
@@ -262,7 +264,7 @@ async def measure(case: Case, scheme: str, url: str) -> dict[str, Any]:
             clock=SystemClock(),
             rules={"r": Rules()},
             retry=RetryOptions(),
-            headers={},
+            credentials=FixedHeaders({}),
         )
         with suppress(TimeoutError):
             await asyncio.wait_for(engine.run(requests(url, case.calls)), CUT_OFF_S)

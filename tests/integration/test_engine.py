@@ -8,6 +8,7 @@ import pytest
 
 from fetchcast.clock import Clock, SystemClock
 from fetchcast.events import Counters, Events
+from fetchcast.extract.auth.credentials import FixedHeaders
 from fetchcast.extract.engine import Engine, Rules, Stopped
 from fetchcast.extract.pace import Pace, PaceOptions
 from fetchcast.extract.retry import RetryOptions
@@ -67,7 +68,7 @@ async def extract(
             clock=clock,
             rules={"items": Rules(options=AnswerOptions(), count_rows=row_counter(rows))},
             retry=retry,
-            headers={"X-Secret": "s3cret"},
+            credentials=FixedHeaders({"X-Secret": "s3cret"}),
         )
         stopped = await engine.run(requests(base, names))
     return kept, stopped, counters
@@ -176,7 +177,7 @@ async def test_cancelled_it_drops_what_is_on_the_wire_and_keeps_what_had_arrived
                 clock=SystemClock(),
                 rules={"items": Rules()},
                 retry=FAST,
-                headers={},
+                credentials=FixedHeaders({}),
             )
             run = asyncio.ensure_future(engine.run(requests(api.url, ["fast", "slow"])))
             await kept.something.wait()

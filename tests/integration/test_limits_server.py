@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from fetchcast.clock import SystemClock
 from fetchcast.events import Counters, Events
+from fetchcast.extract.auth.credentials import FixedHeaders
 from fetchcast.extract.engine import Engine, Rules
 from fetchcast.extract.pace import Kind, Pace, PaceOptions
 from fetchcast.extract.retry import RetryOptions
@@ -85,7 +86,7 @@ async def _extract(url: str, count: int) -> tuple[_Kept, Pace, Counters]:
             clock=SystemClock(),
             rules={"r": Rules()},
             retry=RetryOptions(),
-            headers={},
+            credentials=FixedHeaders({}),
         )
         assert await engine.run(_requests(url, count)) is None
     return kept, pace, counters

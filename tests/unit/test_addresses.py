@@ -3,7 +3,7 @@
 import pytest
 
 from fetchcast.errors import RedirectRefused
-from fetchcast.extract.addresses import Trail, ascii_url, follow, origin, redacted
+from fetchcast.extract.addresses import Trail, ascii_url, follow, origin, redacted, with_query
 from fetchcast.records import Request
 
 
@@ -99,3 +99,32 @@ def test_a_refusal_shows_no_secret():
             _trail("http://u:p4ss@h/?token=t0k"), 302, "http://e/?key=k3y", allowed=(), at_most=1
         )
     assert not any(secret in str(refused.value) for secret in ("p4ss", "t0k", "k3y"))
+
+
+@pytest.mark.parametrize(
+    ("url", "wire"),
+    [
+        ("http://h/a", "http://h/a?k=1"),
+        ("http://h/a?b=c#d", "http://h/a?b=c&k=1"),
+        ("http://h/a?k=***&b=c", "http://h/a?b=c&k=1"),
+        ("http://h/a?k=2", "http://h/a?k=1"),
+        ("http://h/a?ok=2", "http://h/a?ok=2&k=1"),
+    ],
+)
+def test_a_secret_parameter_takes_the_place_of_its_name(url, wire):
+    assert with_query(url, "k=1") == wire
+
+
+@pytest.mark.parametrize(
+    ("location", "url", "query"),
+    [
+        ("/b?k=s%2F1&p=2", "http://h/b?p=2", "k=s%2F1"),
+        ("/b?k=s/1", "http://h/b", "k=s%2F1"),
+        ("/b?k=another", "http://h/b?k=another", ""),
+        ("http://other/b?k=s/1&p=2", "http://other/b?p=2", ""),
+    ],
+)
+def test_a_redirect_repeats_no_secret_of_ours(location, url, query):
+    trail = Trail(request=_trail("http://h/a").request, headers={}, query="k=s%2F1")
+    after = follow(trail, 302, location, allowed=("other",), at_most=5)
+    assert (after.request.url, after.query) == (url, query)

@@ -6,9 +6,9 @@ Pure. Both transports ask here, so that they follow, drop and refuse alike.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote_plus, urljoin, urlsplit, urlunsplit
 
 from msgspec import structs
 
@@ -59,12 +59,30 @@ def ascii_url(url: str) -> str:
     return urlunsplit((parts.scheme, netloc, *rest))
 
 
+def with_query(url: str, query: str) -> str:
+    """``url`` with ``query`` (``name=value``), in place of parameters of that name."""
+    if not query:
+        return url
+    name = query.partition("=")[0]
+    url = _dropped(url.partition("#")[0], lambda part: part.partition("=")[0] == name)
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+def _dropped(url: str, unwanted: Callable[[str], bool]) -> str:
+    """``url`` without the ``unwanted`` parameters of its query."""
+    start, mark, query = url.partition("?")
+    kept = "&".join(part for part in query.split("&") if not unwanted(part))
+    return f"{start}?{kept}" if mark and (kept or not query) else start
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trail:
     """Where a call has got to: what to ask next, with which credentials, after how many steps."""
 
     request: Request
     headers: Mapping[str, str]
+    query: str = ""
+    """See `with_query`; not part of the request's own address."""
     steps: int = 0
 
 
@@ -80,7 +98,7 @@ def follow(
         RedirectRefused: To a host that is not allowed, from https to http, or too many steps.
     """
     request = trail.request
-    target = _target(request.url, location)
+    target, query = _secret_apart(_target(request.url, location), trail.query)
     if trail.steps >= at_most:
         raise RedirectRefused(
             redacted(request.url),
@@ -90,12 +108,26 @@ def follow(
     _refuse_strangers(request.url, target, here, there, allowed)
     request = _repeat(request, status, target)
     if here == there:
-        return Trail(request=request, headers=trail.headers, steps=trail.steps + 1)
+        return Trail(request=request, headers=trail.headers, query=query, steps=trail.steps + 1)
     return Trail(
         request=structs.replace(request, headers=_without(request.headers, _CREDENTIALS)),
         headers={},
         steps=trail.steps + 1,
     )
+
+
+def _secret_apart(target: str, query: str) -> tuple[str, str]:
+    """``target`` without our key, which some servers repeat there, and the key to go on with.
+
+    A server that names another value means that one.
+    """
+    if not query:
+        return target, query
+    name, _, value = query.partition("=")
+    ours = f"{name}={unquote_plus(value)}"
+    target = _dropped(target, lambda part: unquote_plus(part) == ours)
+    others = any(part.partition("=")[0] == name for part in target.partition("?")[2].split("&"))
+    return target, "" if others else query
 
 
 def _target(url: str, location: str) -> str:

@@ -14,6 +14,7 @@ from typing import Protocol
 from fetchcast.clock import Clock
 from fetchcast.errors import CallError, ConnectFailed
 from fetchcast.events import Ended, Events, Notice, Refused, Retried, Sent
+from fetchcast.extract.auth.credentials import Credentials, Rejected, Signed
 from fetchcast.extract.retry import RetryOptions, delay_s
 from fetchcast.extract.rules import (
     AnswerOptions,
@@ -31,12 +32,18 @@ from fetchcast.records import Answer, Fate, Follow, Outcome, Request, Sink
 
 _IDLE_S = 1.0
 _DENIED = frozenset({401, 402, 403})
+_REJECTIONS = 8
+"""So often one call is sent again because its token had run out; then it counts as answered."""
 _BREAKER = 8
 """So many calls in a row that ended failed, before any was accepted, end the run."""
 
 
 class Limiter(Protocol):
     """What the engine asks before each call and tells after it; see `fetchcast.extract.pace`."""
+
+    @property
+    def lane(self) -> int:
+        """With which of several keys the call leaves that `next` allows; 0 if there is one."""
 
     def next(self, now: float) -> float | None:
         """When one call may leave: now or earlier, later, or None: ask after the next event."""
@@ -98,7 +105,7 @@ class Engine:
         clock: Time and chance.
         rules: Resource name -> how its answers are judged.
         retry: How stubborn to be.
-        headers: Added to every call when it is sent; kept nowhere (they may hold secrets).
+        credentials: What is added to each call when it is sent, and kept nowhere.
         follow: Says which calls follow from the end of a call; None if none ever do.
     """
 
@@ -112,13 +119,13 @@ class Engine:
         clock: Clock,
         rules: Mapping[str, Rules],
         retry: RetryOptions,
-        headers: Mapping[str, str],
+        credentials: Credentials,
         follow: Follow | None = None,
     ) -> None:
         self._transport, self._limiter, self._sink = transport, limiter, sink
         self._tell, self._clock, self._rules = events, clock, rules
-        self._retry, self._headers, self._follow = retry, headers, follow
-        self._flying: dict[int, tuple[Call, Handle]] = {}
+        self._retry, self._credentials, self._follow = retry, credentials, follow
+        self._flying: dict[int, tuple[Call, Handle, Signed]] = {}
         self._scheduler = Scheduler(iter(()))
         self._woken = asyncio.Event()
         self._look_at: float | None = None
@@ -128,6 +135,7 @@ class Engine:
         self._accepted = 0
         self._broken: str | None = None
         self._now = self._wall = 0.0
+        credentials.watch(self._on_credentials)
 
     async def run(self, requests: Iterator[Request]) -> Stopped | None:
         """Ask ``requests``; returns why some were left unasked, or None if every one ended.
@@ -164,25 +172,34 @@ class Engine:
         now, started = self._clock.monotonic(), 0
         # With nothing in flight there is no event to wait for.
         self._look_at = None if self._flying else now + _IDLE_S
-        scheduler, ask = self._scheduler, self._limiter.next
+        scheduler, limiter, sign = self._scheduler, self._limiter, self._credentials.sign
+        ask = limiter.next
         while not (self._full or self._broken):
             call = scheduler.peek(now)
             at = scheduler.due() if call is None else ask(now)
             if call is None or at is None or at > now:
                 self._look_at = at if at is not None else self._look_at
                 break
-            self._start(scheduler.take(now), now)
+            signed = sign(call.request, limiter.lane)
+            if signed is None:  # A token is on its way; `_on_credentials` goes on from here.
+                break
+            self._start(scheduler.take(now), signed, now)
             started += 1
             self._look_at = None
         if started:
             self._tell(Sent(at=self._clock.now(), count=started))
 
-    def _start(self, call: Call, now: float) -> None:
+    def _start(self, call: Call, signed: Signed, now: float) -> None:
         self._limiter.sent(call.id, now)
         handle = self._transport.start(
-            call.request, self._headers, lambda result: self._on_done(call, result)
+            call.request, signed.headers, lambda result: self._on_done(call, result), signed.query
         )
-        self._flying[call.id] = (call, handle)
+        self._flying[call.id] = (call, handle, signed)
+
+    def _on_credentials(self, broken: str | None) -> None:
+        """A token is there, or there will never be one."""
+        self._broken = self._broken or broken
+        self._woken.set()
 
     def _on_done(self, call: Call, result: Answer | CallError) -> None:
         """Settle a call and start the next; the transport must never see an error of ours."""
@@ -212,8 +229,8 @@ class Engine:
 
     def _settle(self, call: Call, result: Answer | CallError) -> None:
         self._now, self._wall = self._clock.monotonic(), self._clock.now()
-        del self._flying[call.id]
-        outcome = self._settle_one(self._scheduler, call, result)
+        _, _, signed = self._flying.pop(call.id)
+        outcome = self._settle_one(self._scheduler, call, result, signed)
         if outcome is not None:
             if self._follow is not None:
                 followed = self._follow(outcome)
@@ -224,21 +241,52 @@ class Engine:
                 self._full = True
 
     def _settle_one(
-        self, scheduler: Scheduler, call: Call, result: Answer | CallError
+        self, scheduler: Scheduler, call: Call, result: Answer | CallError, signed: Signed
     ) -> Outcome | None:
         """What became of one call; None if it will be sent again."""
+        secrets = signed.secrets
         if isinstance(result, Answer):
             rules = self._rules[call.request.resource]
+            if secrets is not None:
+                result = secrets.without(result)
             result = in_utf8(result)
             conditional = is_conditional(call.request.headers)
             verdict = judge(result, rules.options, rules.count_rows, conditional=conditional)
             if verdict.meaning is Meaning.REFUSED:
                 self._refuse(scheduler, call, result)
                 return None
+            denied = verdict.meaning is Meaning.FAIL and result.status in _DENIED
+            if denied and self._rejected(scheduler, call, result, signed):
+                return None
             return self._judged(scheduler, call, result, verdict)
         self._limit_error(call, result)
         meaning = Meaning.RETRY if result.retryable else Meaning.FAIL
-        return self._failed(scheduler, call, None, Verdict(meaning, str(result.args[-1])), result)
+        reason = str(result.args[-1])
+        verdict = Verdict(meaning, reason if secrets is None else secrets.hide(reason))
+        return self._failed(scheduler, call, None, verdict, result)
+
+    def _rejected(self, scheduler: Scheduler, call: Call, answer: Answer, signed: Signed) -> bool:
+        """Whether the call goes again, with a new token or another key; that costs no attempt."""
+        if call.rejections >= _REJECTIONS:
+            return False
+        follows = self._credentials.rejected(signed, answer.status)
+        if follows is Rejected.FINAL:
+            return False
+        call.rejections += 1
+        if follows is Rejected.RENEWED:
+            self._limiter.cancelled(call.id, self._now)  # It says nothing about limits.
+        else:
+            self._limiter.denied(call.id, self._now, status=answer.status)
+        self._tell(
+            Retried(
+                at=self._wall,
+                key=call.request.key,
+                attempt=call.attempts,
+                reason=f"HTTP {answer.status}: again with another token or key",
+            )
+        )
+        scheduler.refused(call)
+        return True
 
     def _limit_error(self, call: Call, error: CallError) -> None:
         """A connection that is refused where others are accepted is a way to say "not now"."""
@@ -327,7 +375,7 @@ class Engine:
         )
 
     def _drop_all(self) -> None:
-        for call, handle in self._flying.values():
+        for call, handle, _ in self._flying.values():
             handle.cancel()
             self._limiter.cancelled(call.id, self._clock.monotonic())
         self._flying.clear()

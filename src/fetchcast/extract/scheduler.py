@@ -19,6 +19,8 @@ class Call:
     request: Request
     attempts: int = 0
     """Attempts that failed; refusals do not count."""
+    rejections: int = 0
+    """How often it met a token that had run out, or a key that is no good."""
 
 
 _MANY: Final = 32

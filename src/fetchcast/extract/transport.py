@@ -53,7 +53,10 @@ def _curl_works() -> bool:
 
 
 async def fetch(
-    transport: Transport, request: Request, headers: Mapping[str, str] | None = None
+    transport: Transport,
+    request: Request,
+    headers: Mapping[str, str] | None = None,
+    query: str = "",
 ) -> Answer:
     """The answer to one call; for the odd one, such as a token. Many calls go through `start`.
 
@@ -61,7 +64,7 @@ async def fetch(
         CallError: If there is no answer. Cancelling drops the call.
     """
     ended: asyncio.Future[Answer | CallError] = asyncio.get_running_loop().create_future()
-    handle = transport.start(request, headers or {}, ended.set_result)
+    handle = transport.start(request, headers or {}, ended.set_result, query)
     try:
         result = await ended
     except asyncio.CancelledError:

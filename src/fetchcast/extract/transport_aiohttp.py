@@ -17,7 +17,7 @@ import aiohttp
 import yarl
 
 from fetchcast.errors import BrokenAnswer, CallError, ConfigError
-from fetchcast.extract.addresses import REDIRECTS, Trail, ascii_url, follow, redacted
+from fetchcast.extract.addresses import REDIRECTS, Trail, ascii_url, follow, redacted, with_query
 from fetchcast.extract.decoding import ENCODINGS, Overlong, Undecodable, decoded
 from fetchcast.extract.failures import (
     merged,
@@ -119,14 +119,16 @@ class AiohttpTransport:
         self._proxies = Proxies(options)
         self._closed = False
 
-    def start(self, request: Request, headers: Mapping[str, str], done: Done) -> _Call:
+    def start(
+        self, request: Request, headers: Mapping[str, str], done: Done, query: str = ""
+    ) -> _Call:
         """See `Transport.start`.
 
         Raises:
             ValueError: If a header has a line break in it.
         """
         merged(request.headers, headers)
-        call = _Call(Trail(request=request, headers=headers), done)
+        call = _Call(Trail(request=request, headers=headers, query=query), done)
         if self._closed:
             self._loop.call_soon(call.end, stopped(call.trail.request.url))
             return call
@@ -208,7 +210,7 @@ class AiohttpTransport:
             async with asyncio.timeout(options.first_byte_timeout_s):
                 return await self._session.request(
                     request.method,
-                    yarl.URL(ascii_url(request.url), encoded=True),
+                    yarl.URL(ascii_url(with_query(request.url, trail.query)), encoded=True),
                     headers=merged(request.headers, trail.headers),
                     data=request.body,
                     allow_redirects=False,

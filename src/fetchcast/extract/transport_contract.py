@@ -36,7 +36,9 @@ class Transport(Protocol):
     def name(self) -> str:
         """``curl`` or ``aiohttp``."""
 
-    def start(self, request: Request, headers: Mapping[str, str], done: Done) -> Handle:
+    def start(
+        self, request: Request, headers: Mapping[str, str], done: Done, query: str = ""
+    ) -> Handle:
         """Send ``request`` as soon as a connection is free; never waits, never raises CallError.
 
         Args:
@@ -45,6 +47,9 @@ class Transport(Protocol):
                 error's text, dropped when a redirect leads to another origin.
             done: Called once, on the event loop's thread, never within `start` and never after
                 `Handle.cancel`. It must not block and must not raise.
+            query: ``name=value``, encoded, added to the address on the wire in place of a
+                parameter of that name. As secret as ``headers``: it is in no error and not in
+                the answer's ``url``.
         """
 
 

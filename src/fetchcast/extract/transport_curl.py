@@ -29,7 +29,7 @@ from fetchcast.errors import (
     RedirectRefused,
     TimedOut,
 )
-from fetchcast.extract.addresses import REDIRECTS, Trail, ascii_url, follow, redacted
+from fetchcast.extract.addresses import REDIRECTS, Trail, ascii_url, follow, redacted, with_query
 from fetchcast.extract.decoding import ENCODINGS, Overlong, Undecodable, decoded
 from fetchcast.extract.failures import (
     bug,
@@ -92,6 +92,7 @@ class _Call:
         "headers",
         "lines",
         "put",
+        "query",
         "request",
         "restarts",
         "slot",
@@ -108,6 +109,7 @@ class _Call:
         put: Callable[[_Call], None],
     ) -> None:
         self.request, self.headers, self.lines, self.put = request, headers, lines, put
+        self.query = ""
         self.done: Done | None = done
         self.slot: _Slot | None = None
         self.started = 0.0
@@ -141,7 +143,9 @@ class CurlTransport:
         """What ended the engine's thread; None if it was asked to end."""
         return self._engine.crash
 
-    def start(self, request: Request, headers: Mapping[str, str], done: Done) -> _Call:
+    def start(
+        self, request: Request, headers: Mapping[str, str], done: Done, query: str = ""
+    ) -> _Call:
         """See `Transport.start`.
 
         Raises:
@@ -152,6 +156,7 @@ class CurlTransport:
             self._asked, self._secret = dict(request.headers), dict(headers)
             self._lines = _header_lines(self._asked, self._secret)
         call = _Call(request, headers, self._lines, done, self._put)
+        call.query = query
         self._put(call)
         return call
 
@@ -445,7 +450,9 @@ class _Engine(threading.Thread):
         self._batch.append((call, result))
 
     def _redirect(self, call: _Call, status: int, location: str) -> None:
-        trail = Trail(request=call.request, headers=call.headers, steps=call.steps)
+        trail = Trail(
+            request=call.request, headers=call.headers, query=call.query, steps=call.steps
+        )
         options = self._options
         try:
             trail = follow(
@@ -459,6 +466,7 @@ class _Engine(threading.Thread):
             self._batch.append((call, refused))
             return
         call.request, call.headers, call.steps = trail.request, trail.headers, trail.steps
+        call.query = trail.query
         call.lines = _header_lines(trail.request.headers, trail.headers)
         self._waiting.appendleft(call)
 
@@ -577,6 +585,8 @@ class _Slot:
         """
         easy, request, settings = self.easy, call.request, self._settings
         url = request.url
+        if call.query:
+            url = with_query(url, call.query)
         if not url.isascii() or " " in url:
             url = ascii_url(url)
         easy.setopt(pycurl.URL, url)

@@ -30,6 +30,7 @@ from fetchcast.events import (
     Subscriber,
 )
 from fetchcast.executors.local import LocalExecutor
+from fetchcast.extract.auth.credentials import FixedHeaders
 from fetchcast.extract.engine import Engine, Stopped
 from fetchcast.extract.pace import Learnt, Pace
 from fetchcast.extract.transport import open_transport
@@ -320,7 +321,8 @@ class _Flow:
     async def extract(self, writer: Writer, selection: Selection) -> Stopped | None:
         """Open what sends, start from what was learnt last time, and remember what was learnt."""
         self.check_origin(writer)
-        scope = _scope(self.pipeline.api.base_url)
+        api = self.pipeline.api
+        scope = _scope(api.base_url)
         memory = writer.recall(f"pace {scope}")
         self.pace = pace = Pace(
             self.pipeline.limits,
@@ -337,7 +339,7 @@ class _Flow:
                 clock=self.clock,
                 rules=rules(self.pipeline),
                 retry=self.pipeline.retry,
-                headers=self.pipeline.api.headers,
+                credentials=FixedHeaders(api.headers, base_url=api.base_url),
             )
             try:
                 requests = chain.from_iterable(map(selection.requests, self.plans))

@@ -84,11 +84,11 @@ class Ends:
         return self.results
 
 
-async def failure(transport: Transport, url: str, **changes: Any) -> CallError:
+async def failure(transport: Transport, url: str, *, query: str = "", **changes: Any) -> CallError:
     """The error in which a call ends; fails if there is an answer."""
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            answer = await fetch(transport, call(url, **changes))
+            answer = await fetch(transport, call(url, **changes), None, query)
     except CallError as error:
         return error
     raise AssertionError(f"{url} was answered: {answer.status}, {len(answer.body)} bytes")
@@ -325,6 +325,22 @@ class TransportConformance:
         got = other.asked[0].headers
         assert (answer.body, got["x-plain"]) == (b"there", "p")
         assert not {"authorization", "cookie", "x-api-key"} & set(got)
+
+    async def test_a_secret_in_the_query_is_on_the_wire_and_nowhere_else(self) -> None:
+        """It stays through a redirect here, is not in the answer's address, and leaves with us."""
+        async with running_api({"/there": Reply(200, {}, b"there")}) as other:
+            routes = {
+                "/a": redirect("/b?appid=k%2F1&page=2"),
+                "/b": redirect(f"{other.url}/there?appid=k%2F1&size=3"),
+            }
+            async with running_api(routes) as api, self.transport() as transport:
+                mine = call(api.url + "/a?appid=old&c=d")
+                answer = await fetch(transport, mine, None, "appid=k%2F1")
+                lost = await failure(transport, "http://127.0.0.1:1/a", query="appid=k%2F1")
+        assert api.hits == ["/a?c=d&appid=k%2F1", "/b?page=2&appid=k%2F1"]
+        assert other.hits == ["/there?size=3"]
+        assert answer.url == f"{other.url}/there?size=3"
+        assert "k%2F1" not in str(lost)
 
     async def test_another_host_needs_permission(self) -> None:
         """A redirect to a host that nobody allowed is refused, and the host is not asked."""

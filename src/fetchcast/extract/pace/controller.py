@@ -52,6 +52,9 @@ class Pace(Reactions):
 
     __slots__ = ()
 
+    lane: Final = 0
+    """One pace is for one key; see `fetchcast.extract.auth.lanes` for several."""
+
     # --- the question -----------------------------------------------------------------------
 
     def next(self, now: float) -> float | None:
