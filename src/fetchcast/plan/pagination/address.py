@@ -1,0 +1,106 @@
+"""The request of another page: the same call with one value changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import (
+    SplitResult,
+    unquote_plus,
+    urlencode,
+    urljoin,
+    urlsplit,
+    urlunsplit,
+)
+
+import msgspec
+
+from fetchcast.json_path import Path
+from fetchcast.records import Request, Scalar, request_key
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value goes in a request: one of the three."""
+
+    query: str | None = None
+    header: str | None = None
+    body: Path = ()
+
+    def put(self, request: Request, value: Scalar, *, page: int) -> Request:
+        """``request`` with ``value`` there, as page number ``page`` of its list."""
+        if self.query is not None:
+            return renamed(request, page=page, url=with_query(request.url, self.query, value))
+        if self.header is not None:
+            headers = {**request.headers, self.header: str(value)}
+            return renamed(request, page=page, headers=headers)
+        content = msgspec.json.decode(request.body) if request.body else {}
+        body = msgspec.json.encode(_with_value(content, self.body, value))
+        return renamed(request, page=page, body=body)
+
+
+def renamed(
+    request: Request,
+    *,
+    page: int,
+    url: str | None = None,
+    headers: dict[str, str] | None = None,
+    body: bytes | None = None,
+) -> Request:
+    """``request`` with what is given changed, and the key that belongs to it."""
+    url = request.url if url is None else url
+    content = request.body if body is None else body
+    told = content if headers is None else _with_headers(content, headers)
+    return msgspec.structs.replace(
+        request,
+        url=url,
+        headers=request.headers if headers is None else headers,
+        body=content,
+        page=page,
+        key=request_key(request.method, url, told, resource=request.resource),
+    )
+
+
+def _with_headers(body: bytes | None, headers: dict[str, str]) -> bytes:
+    # A cursor in a header is part of what is asked for, as one in the address is.
+    return (body or b"") + b"\0" + repr(sorted(headers.items())).encode()
+
+
+def with_query(url: str, name: str, value: Scalar) -> str:
+    """``url`` with the query parameter ``name`` set to ``value``; the others stay as they are."""
+    parts = urlsplit(url)
+    kept = [
+        pair
+        for pair in parts.query.split("&")
+        if pair and unquote_plus(pair.partition("=")[0]) != name
+    ]
+    return urlunsplit(parts._replace(query="&".join([*kept, urlencode({name: str(value)})])))
+
+
+def followed_url(url: str, link: str) -> str:
+    """The address that ``link`` in the answer of ``url`` means.
+
+    Raises:
+        ValueError: If it is none that may be asked: another host gets neither calls nor secrets.
+    """
+    here, there = urlsplit(url), urlsplit(urljoin(url, link.strip()))
+    if _host(here) != _host(there):
+        raise ValueError(f"the next page is on another host ({there.netloc or link!r})")
+    # Behind a proxy that ends TLS, an API takes itself for one without.
+    return urlunsplit(there._replace(scheme=here.scheme, netloc=here.netloc, fragment=""))
+
+
+def _host(parts: SplitResult) -> tuple[str, int | None]:
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    port = parts.port if parts.port not in {usual, None} else None
+    return parts.hostname or "", port
+
+
+def _with_value(content: Any, path: Path, value: Any) -> Any:
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    if isinstance(step, int) and isinstance(content, list) and step < len(content):
+        return [*content[:step], _with_value(content[step], rest, value), *content[step + 1 :]]
+    found = content if isinstance(content, dict) else {}
+    return {**found, str(step): _with_value(found.get(str(step)), rest, value)}
