@@ -20,6 +20,7 @@ from fetchcast import errors
 from fetchcast.cli.main import cli
 from fetchcast.config import PipelineFile
 from fetchcast.events import RunEnd
+from fetchcast.plan.pagination.options import PAGINATORS
 from fetchcast.plan.params import Csv, Dates, Parent
 from fetchcast.transform import ColumnOptions
 
@@ -117,6 +118,10 @@ def pipeline_page() -> str:
             ("A parameter: days", Dates),
             ("A parameter: a CSV column", Csv),
             ("A parameter: a field of a parent", Parent),
+            *(
+                (f'A paginator: `type = "{kind.__struct_config__.tag}"`', kind)
+                for kind in PAGINATORS
+            ),
         ],
         "table": [("A column, in full", ColumnOptions)],
     }

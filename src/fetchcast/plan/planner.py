@@ -16,6 +16,7 @@ import msgspec
 
 from fetchcast.errors import ConfigError
 from fetchcast.plan.estimates import Estimate
+from fetchcast.plan.pagination import SINGLE_PAGE, Paginator, paginator_of, read_paginator
 from fetchcast.plan.params import (
     RULES,
     Csv,
@@ -48,6 +49,9 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Sent with the calls of this resource only."""
     method: str = "GET"
     """The HTTP method."""
+    paginator: str | dict[str, Any] = SINGLE_PAGE
+    """How its lists go on: ``single_page``, ``auto``, ``link_header``, or a table with ``type`` and
+    what that kind needs."""
     refresh: str | None = None
     """Answers older than this ("1 day", "6 hours") are asked for again; never if not given."""
     settles: str | None = None
@@ -58,6 +62,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.method not in _METHODS:
             expected = ", ".join(_METHODS)
             raise ValueError(f"method = {self.method!r}: expected one of {expected}")
+        read_paginator("paginator", self.paginator)
         for key in ("refresh", "settles"):
             text = getattr(self, key)
             if text is not None:
@@ -202,6 +207,8 @@ class Plan:
             for key, raw in options.params.items()
         }
         self._in_path = frozenset(_PLACEHOLDER.findall(options.path))
+        self.paging = read_paginator(f"resource.{name}.paginator", options.paginator)
+        self.paginator = self._build_paginator()
         self._check_placeholders()
         self._parent = self._build_parent()
         self._axes = self._build_axes()
@@ -309,7 +316,7 @@ class Plan:
                 for k, v in self._options.query.items()
             }
             url += ("&" if "?" in url else "?") + urlencode(query)
-        return Request(
+        request = Request(
             key=request_key(self._options.method, url, resource=self.name),
             resource=self.name,
             url=url,
@@ -317,6 +324,7 @@ class Plan:
             headers=self._options.headers,
             params=columns,
         )
+        return request if self.paginator is None else self.paginator.first(request)
 
     def _check_placeholders(self) -> None:
         texts = [self._options.path, *(_text(v) for v in self._options.query.values())]
@@ -332,6 +340,15 @@ class Plan:
                 self._options.params[idle[0]],
                 f"{{{idle[0]}}} in the path or the query; nothing uses this parameter",
             )
+
+    def _build_paginator(self) -> Paginator | None:
+        """None where an answer must show it first, or there is one page only."""
+        if isinstance(self.paging, str):
+            return None
+        headers = self._options.headers.items()
+        return paginator_of(
+            self.paging, frozenset(name for name, value in headers if _PLACEHOLDER.search(value))
+        )
 
     def _build_parent(self) -> _Parent | None:
         found = {n: o for n, o in self._params.items() if isinstance(o, Parent)}

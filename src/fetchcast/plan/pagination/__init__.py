@@ -5,7 +5,7 @@
 """
 
 from fetchcast.plan.pagination.chains import Chain, Page, Step
-from fetchcast.plan.pagination.detect import Detected, detect
+from fetchcast.plan.pagination.detect import SIGNS, Detected, detect
 from fetchcast.plan.pagination.options import (
     AUTO,
     SINGLE_PAGE,
@@ -16,6 +16,7 @@ from fetchcast.plan.pagination.paginator import Paginator, paginator_of
 
 __all__ = [
     "AUTO",
+    "SIGNS",
     "SINGLE_PAGE",
     "Chain",
     "Detected",

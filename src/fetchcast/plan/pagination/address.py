@@ -26,17 +26,21 @@ class Place:
     query: str | None = None
     header: str | None = None
     body: Path = ()
+    named_by: frozenset[str] = frozenset()
+    """The headers by which a call differs from its siblings."""
 
     def put(self, request: Request, value: Scalar, *, page: int) -> Request:
         """``request`` with ``value`` there, as page number ``page`` of its list."""
         if self.query is not None:
-            return renamed(request, page=page, url=with_query(request.url, self.query, value))
+            url = with_query(request.url, self.query, value)
+            return renamed(request, page=page, url=url, named_by=self.named_by)
         if self.header is not None:
             headers = {**request.headers, self.header: str(value)}
-            return renamed(request, page=page, headers=headers)
+            named_by = self.named_by | {self.header}
+            return renamed(request, page=page, headers=headers, named_by=named_by)
         content = msgspec.json.decode(request.body) if request.body else {}
         body = msgspec.json.encode(_with_value(content, self.body, value))
-        return renamed(request, page=page, body=body)
+        return renamed(request, page=page, body=body, named_by=self.named_by)
 
 
 def renamed(
@@ -46,24 +50,21 @@ def renamed(
     url: str | None = None,
     headers: dict[str, str] | None = None,
     body: bytes | None = None,
+    named_by: frozenset[str] = frozenset(),
 ) -> Request:
     """``request`` with what is given changed, and the key that belongs to it."""
     url = request.url if url is None else url
     content = request.body if body is None else body
-    told = content if headers is None else _with_headers(content, headers)
+    sent = request.headers if headers is None else headers
+    told = {name: value for name, value in sent.items() if name in named_by}
     return msgspec.structs.replace(
         request,
         url=url,
-        headers=request.headers if headers is None else headers,
+        headers=sent,
         body=content,
         page=page,
-        key=request_key(request.method, url, told, resource=request.resource),
+        key=request_key(request.method, url, content, resource=request.resource, headers=told),
     )
-
-
-def _with_headers(body: bytes | None, headers: dict[str, str]) -> bytes:
-    # A cursor in a header is part of what is asked for, as one in the address is.
-    return (body or b"") + b"\0" + repr(sorted(headers.items())).encode()
 
 
 def with_query(url: str, name: str, value: Scalar) -> str:

@@ -62,6 +62,8 @@ _TOTALS: Final = frozenset(
 _WEAK_TOTALS: Final = frozenset({"count", "found", "hits"})
 """Often the number of rows on the page: a total only if it is larger."""
 _TOTAL_HEADERS: Final = ("x-total-count", "x-total", "x-wp-total", "total-count")
+SIGNS: Final = frozenset({"link", *_TOTAL_HEADERS})
+"""The headers that are looked at."""
 _MORE: Final = frozenset({"has_more", "hasmore", "has_next", "hasnext", "more", "hasnextpage"})
 _PAGE_PARAMS: Final = ("page", "p", "pg", "page_number", "pagenumber", "pageindex", "page_index")
 _OFFSET_PARAMS: Final = ("offset", "skip", "start", "startindex", "start_index", "from")

@@ -134,10 +134,14 @@ class PageNumber(
 
 
 PaginatorOptions: TypeAlias = LinkHeader | NextUrl | Cursor | Offset | PageNumber
-_KINDS: Final[dict[str, type[PaginatorOptions]]] = {
-    str(kind.__struct_config__.tag): kind
-    for kind in (LinkHeader, NextUrl, Cursor, Offset, PageNumber)
-}
+PAGINATORS: Final[tuple[type[PaginatorOptions], ...]] = (
+    LinkHeader,
+    NextUrl,
+    Cursor,
+    Offset,
+    PageNumber,
+)
+_KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in PAGINATORS}
 
 
 def read_paginator(key: str, raw: Any) -> PaginatorOptions | str:

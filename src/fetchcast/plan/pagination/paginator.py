@@ -26,6 +26,9 @@ _REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,]+))", re.IGNORECASE)
 class Paginator(Protocol):
     """How the pages of one resource are asked for; a class of your own may be one."""
 
+    headers: frozenset[str]
+    """Which headers of the answers, in lower case, it reads: they are kept with the answers."""
+
     def first(self, request: Request) -> Request:
         """The call of the first page, from the call that the plan makes. Of equal calls, equal."""
 
@@ -33,20 +36,25 @@ class Paginator(Protocol):
         """Begin one list, whose first page was answered at ``since``."""
 
 
-def paginator_of(options: PaginatorOptions) -> Paginator:
-    """The paginator that ``options`` describe."""
+def paginator_of(options: PaginatorOptions, named_by: frozenset[str] = frozenset()) -> Paginator:
+    """The paginator that ``options`` describe.
+
+    Args:
+        options: From `read_paginator`.
+        named_by: The headers by which a call of the resource differs from its siblings.
+    """
     match options:
         case LinkHeader():
-            return _Linked(options.maximum, lambda page: link_in(page, options.rel))
+            return _Linked(options.maximum, lambda page: link_in(page, options.rel), named_by)
         case NextUrl():
             path = parse_path(options.path)
-            return _Linked(options.maximum, lambda page: _text_at(page, path))
+            return _Linked(options.maximum, lambda page: _text_at(page, path), named_by)
         case Cursor():
-            return _Cursors(options)
+            return _Cursors(options, named_by)
         case Offset():
-            return _Offsets(options)
+            return _Offsets(options, named_by)
         case PageNumber():
-            return _Numbers(options)
+            return _Numbers(options, named_by)
 
 
 def link_in(page: Page, rel: str) -> str | None:
@@ -66,8 +74,14 @@ def _text_at(page: Page, path: Path) -> str | None:
 class _Linked:
     """The answer gives the next page's address."""
 
-    def __init__(self, maximum: int | None, link_of: Callable[[Page], str | None]) -> None:
-        self._maximum, self._link_of = maximum, link_of
+    def __init__(
+        self,
+        maximum: int | None,
+        link_of: Callable[[Page], str | None],
+        named_by: frozenset[str],
+    ) -> None:
+        self._maximum, self._link_of, self._named_by = maximum, link_of, named_by
+        self.headers = frozenset({"link"})
 
     def first(self, request: Request) -> Request:
         return request
@@ -80,20 +94,23 @@ class _Linked:
         if link is None:
             return None
         url = followed_url(page.request.url, link)
-        return renamed(page.request, page=page.request.page + 1, url=url)
+        page_number = page.request.page + 1
+        return renamed(page.request, page=page_number, url=url, named_by=self._named_by)
 
 
 class _Cursors:
     """The answer gives a text that is sent for the next page."""
 
-    def __init__(self, options: Cursor) -> None:
+    def __init__(self, options: Cursor, named_by: frozenset[str]) -> None:
         self._options = options
+        self.headers = frozenset(filter(None, [(options.header or "").lower()]))
         self._path = parse_path(options.path or "")
         self._more = parse_path(options.has_more or "")
         self._place = Place(
             query=options.param,
             header=options.into_header,
             body=parse_path(options.into_body or ""),
+            named_by=named_by,
         )
 
     def first(self, request: Request) -> Request:
@@ -120,16 +137,14 @@ class _Cursors:
 class _Offsets:
     """Pages by how many rows to leave out."""
 
-    def __init__(self, options: Offset) -> None:
-        self._options = options
-        self._place = Place(
-            query=None if options.into_body else options.param,
-            body=parse_path(options.into_body or ""),
-        )
+    def __init__(self, options: Offset, named_by: frozenset[str]) -> None:
+        self._options, self._named_by = options, named_by
+        self._place = _numbers_go(options, named_by)
+        self.headers = frozenset(filter(None, [(options.total_header or "").lower()]))
 
     def first(self, request: Request) -> Request:
         if self._options.limit_param:
-            limit = Place(query=self._options.limit_param)
+            limit = Place(query=self._options.limit_param, named_by=self._named_by)
             request = limit.put(request, self._options.limit, page=0)
         return self._place.put(request, self._options.first, page=0)
 
@@ -147,16 +162,14 @@ class _Offsets:
 class _Numbers:
     """Pages by number."""
 
-    def __init__(self, options: PageNumber) -> None:
-        self._options = options
-        self._place = Place(
-            query=None if options.into_body else options.param,
-            body=parse_path(options.into_body or ""),
-        )
+    def __init__(self, options: PageNumber, named_by: frozenset[str]) -> None:
+        self._options, self._named_by = options, named_by
+        self._place = _numbers_go(options, named_by)
+        self.headers = frozenset(filter(None, [(options.total_header or "").lower()]))
 
     def first(self, request: Request) -> Request:
         if self._options.size_param and self._options.size:
-            size = Place(query=self._options.size_param)
+            size = Place(query=self._options.size_param, named_by=self._named_by)
             request = size.put(request, self._options.size, page=0)
         return self._at(request, 0)
 
@@ -166,6 +179,14 @@ class _Numbers:
 
     def _at(self, request: Request, index: int) -> Request:
         return self._place.put(request, self._options.first + index, page=index)
+
+
+def _numbers_go(options: Offset | PageNumber, named_by: frozenset[str]) -> Place:
+    return Place(
+        query=None if options.into_body else options.param,
+        body=parse_path(options.into_body or ""),
+        named_by=named_by,
+    )
 
 
 def _numbered(
