@@ -6,31 +6,30 @@ from pathlib import Path
 
 import click
 
+from fetchcast.cli.options import force, out, write_new
+
 
 @click.command()
 @click.argument("url")
 @click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("pipeline.toml"),
-    show_default=True,
-    help="Where to write the file.",
+    "--header", "-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with the call."
 )
-@click.option("--force", is_flag=True, help="Overwrite it.")
-def init(url: str, out: Path, *, force: bool) -> int:
+@out
+@force
+def init(url: str, headers: tuple[str, ...], out: Path, *, force: bool) -> int:
     """Write a pipeline file from one example URL.
 
-    Makes that one call, shows it, finds the rows in the answer, and proposes the
-    parts of the address that look like parameters (dates, numbers, ids).
+    Makes that one call, shows it, and proposes from the answer: where the rows are, which
+    field names a row, dates and times, pages; and from the address: parameters (dates,
+    numbers, ids). A key or password in it becomes ${NAME}.
     """
     import asyncio
 
     from fetchcast.pipeline.draft import draft
 
-    if out.exists() and not force:
-        raise click.UsageError(f"{out} exists; --force overwrites it, --out writes elsewhere")
-    made = asyncio.run(draft(url))
-    out.write_text(made.text, encoding="utf-8")
+    write_new(out, None, force=force)
+    made = asyncio.run(draft(url, headers))
+    write_new(out, made.text, force=force)
     for line in made.said:
         click.echo(line)
     click.echo(f"wrote {out}; next: fetchcast plan {out}, then fetchcast run {out}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from fetchcast.events import RunEnd
 
 _COMMANDS = {
     "init": "Write a pipeline file from one example URL.",
+    "import": "Write a pipeline file from OpenAPI, a curl command, or a dlt dict.",
     "plan": "Show what a run would ask, and ask nothing.",
     "run": "Ask, keep, shape, load and forecast.",
     "status": "Show what has landed and how the last run went.",
@@ -41,7 +43,7 @@ class _Commands(click.Group):
             nearest = get_close_matches(cmd_name, _COMMANDS, n=1)
             hint = f"Did you mean '{nearest[0]}'?" if nearest else "See 'fetchcast --help'."
             ctx.fail(f"No such command '{cmd_name}'. {hint}")
-        name = cmd_name.replace("-", "_")
+        name = cmd_name.replace("-", "_") + "_" * iskeyword(cmd_name)
         command: click.Command = getattr(import_module(f"fetchcast.cli.{name}"), name)
         return command
 

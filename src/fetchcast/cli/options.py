@@ -22,3 +22,19 @@ progress = click.option(
 again = click.option(
     "--wait", is_flag=True, help="If another run of this pipeline is going, wait for its end."
 )
+out = click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("pipeline.toml"),
+    show_default=True,
+    help="Where to write the file.",
+)
+force = click.option("--force", is_flag=True, help="Overwrite it.")
+
+
+def write_new(path: Path, text: str | None, *, force: bool) -> None:
+    """Write ``text`` to ``path``, which must not exist without ``force``; None only checks."""
+    if path.exists() and not force:
+        raise click.UsageError(f"{path} exists; --force overwrites it, --out writes elsewhere")
+    if text is not None:
+        path.write_text(text, encoding="utf-8")

@@ -1,27 +1,32 @@
-"""A first pipeline file from one example URL: make the call, look at the answer, propose."""
+"""A first pipeline file: from one example address that is asked, or from a document."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import msgspec
 
-from fetchcast.errors import ConfigError, Unexpected
+from fetchcast.errors import CallError, FileUnreadable, Unexpected
 from fetchcast.extract.rules import head
 from fetchcast.extract.transport import TransportOptions, fetch, open_transport
+from fetchcast.plan.adopt import Adopted
+from fetchcast.plan.adopt.curl import adopt_call
+from fetchcast.plan.adopt.document import read_document
+from fetchcast.plan.adopt.openapi import adopt_openapi
+from fetchcast.plan.adopt.paging import Taken, guess_paginator, paging_names
+from fetchcast.plan.adopt.secrets import is_secret
+from fetchcast.plan.adopt.shape import Rows, Shape, find_key, find_moments, find_rows, shape_of
 from fetchcast.records import Answer, Request, request_key
+from fetchcast.transform.names import snake_case
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_NUMBER = re.compile(r"\d{1,12}")
-_CODE = re.compile(r"(?=.*\d)[A-Za-z0-9][A-Za-z0-9_.:-]*")
-_VERSION = re.compile(r"v\d+(\.\d+)*")
-_DEPTH = 4
-_MANY = 20
-"""So many objects in an array inside a single object: they are the rows, not it."""
+_ERROR = 400
+_SHOWN = 300
+_TELLING = re.compile(r"link|retry-after|ratelimit.*|x-rate-?limit-.*|x-total.*|etag|cache-control")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,131 +37,171 @@ class Draft:
     said: list[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Guess:
-    """An address taken apart: what stays, and the parameters in it with their example values."""
-
-    base_url: str
-    path: str
-    params: dict[str, str]
-    query: dict[str, str]
-    resource: str
-
-
-async def draft(url: str) -> Draft:
+async def draft(url: str, headers: Sequence[str] = ()) -> Draft:
     """Ask ``url`` once and propose a pipeline file of at most 25 lines.
+
+    Args:
+        url: An example address, with whatever it needs.
+        headers: Sent with the call, each ``Name: value``. A secret among them, or in ``url``, is
+            ``${NAME}`` in the file.
 
     Raises:
         ConfigError: If ``url`` is not an address.
-        CallError: If there is no answer, or none with rows in it.
+        CallError: If there is no answer, or none that is JSON.
     """
-    guess = take_apart(url)
+    adopted = adopt_call(url, headers)
     async with open_transport(TransportOptions()) as transport:
-        request = Request(key=request_key("GET", url), resource=guess.resource, url=url)
-        answer = await fetch(transport, request)
-    rows = _rows(url, answer)
-    said = [
-        f"asked {url}: HTTP {answer.status}, {len(answer.body):,} bytes",
-        *(f"parameter {name}, here {value}" for name, value in guess.params.items()),
-        f"rows at {rows or 'the answer itself'}",
-    ]
-    return Draft(text=_toml(guess, rows), said=said)
+        sent = {
+            name.strip(): value.strip() for name, _, value in (h.partition(":") for h in headers)
+        }
+        request = Request(key=request_key("GET", url), resource="draft", url=url)
+        answer = await fetch(transport, request, sent)
+    body = _decoded(url, answer)
+    found = _Found(shape_of(body), answer, adopted)
+    return Draft(text=found.adopted().text, said=[*_call(url, answer), *found.said()])
 
 
-def take_apart(url: str) -> _Guess:
-    """What of ``url`` looks like a parameter: dates, numbers and codes with digits in them."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise ConfigError("URL", url, "an address like https://host/path")
-    names: dict[str, str] = {}
-    steps = [unquote(step) for step in parts.path.split("/") if step]
-    turned = [_parameter(step, steps[i - 1] if i else "", names) for i, step in enumerate(steps)]
-    query = {key: _parameter(value, key, names, key) for key, value in parse_qsl(parts.query)}
-    fixed = [step for step in turned if not step.startswith("{")]
-    first = next((i for i, step in enumerate(turned) if step.startswith("{")), len(turned))
-    split = max(0, min(first, len(turned)) - 1)
-    return _Guess(
-        base_url=f"{parts.scheme}://{parts.netloc}/" + "/".join(turned[:split]),
-        path="/".join(turned[split:]),
-        params=names,
-        query=query,
-        resource=re.sub(r"\W+", "_", fixed[-1]).strip("_").lower() if fixed else "items",
-    )
-
-
-def _parameter(text: str, before: str, names: dict[str, str], name: str | None = None) -> str:
-    """``text`` or, where it looks like a value, ``{name}``; new names are put into ``names``."""
-    if _VERSION.fullmatch(text):
-        return text
-    kind = name or _kind(text, before)
-    if kind is None or not _looks_variable(text):
-        return text
-    free = kind if kind not in names else f"{kind}_{len(names)}"
-    names[free] = text
-    return f"{{{free}}}"
-
-
-def _looks_variable(text: str) -> bool:
-    return any(shape.fullmatch(text) for shape in (_DATE, _NUMBER, _CODE))
-
-
-def _kind(text: str, before: str) -> str | None:
-    if _DATE.fullmatch(text):
-        return "date"
-    word = re.sub(r"\W+", "_", before).strip("_").lower()
-    if not word or _looks_variable(before):
-        return "number" if _NUMBER.fullmatch(text) else "id"
-    return word.removesuffix("s") + ("" if _NUMBER.fullmatch(text) else "_id")
-
-
-def _rows(url: str, answer: Answer) -> str | None:
-    if answer.status >= 400:  # noqa: PLR2004
-        raise Unexpected(url, f"HTTP {answer.status}: {head(answer.body)}; nothing was written")
+def _decoded(url: str, answer: Answer) -> Any:
+    shown = _covered(url)
+    if answer.status >= _ERROR:
+        raise Unexpected(shown, f"HTTP {answer.status}: {head(answer.body)}; nothing was written")
     try:
-        body = msgspec.json.decode(answer.body)
+        return msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = f"the answer is not JSON: {head(answer.body)}; nothing was written"
-        raise Unexpected(url, text) from None
-    found = list(_arrays(body, "", 0))
-    many = next((path for count, path in found if count >= _MANY), None)
-    return many or (found[0][1] if found else None)
+        raise Unexpected(shown, text) from None
 
 
-def _arrays(value: Any, path: str, depth: int) -> Iterator[tuple[int, str]]:
-    """Every array of objects below ``value``: how many objects, and its row path."""
-    if depth > _DEPTH:
-        return
-    if isinstance(value, list):
-        objects = [one for one in value if isinstance(one, dict)]
-        if objects:
-            yield len(objects), f"{path}[*]"
-            yield from _arrays(objects[0], f"{path}[*]", depth + 1)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if re.fullmatch(r"[A-Za-z_]\w*", key):
-                yield from _arrays(inner, f"{path}.{key}" if path else key, depth + 1)
+def _covered(url: str) -> str:
+    """``url`` without the secrets in it, for the terminal."""
+    parts = urlsplit(url)
+    query = "&".join(
+        f"{key}={'***' if is_secret(key) and value else value}"
+        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+    )
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
 
 
-def _toml(guess: _Guess, rows: str | None) -> str:
-    def quoted(text: str) -> str:
-        return msgspec.json.encode(text).decode()
+def _call(url: str, answer: Answer) -> list[str]:
+    """The call as it was made, and what its answer says about itself."""
+    kind = answer.headers.get("content-type", "no content type")
+    lines = [
+        f"GET {_covered(url)}",
+        f"HTTP {answer.status}, {kind}, {len(answer.body):,} bytes in {answer.elapsed_s:.2f} s",
+    ]
+    told = {name: text for name, text in answer.headers.items() if _TELLING.fullmatch(name)}
+    return lines + [f"  {name}: {text[:_SHOWN]}" for name, text in sorted(told.items())]
 
-    lines = ["[api]", f"base_url = {quoted(guess.base_url)}", "", f"[resource.{guess.resource}]"]
-    lines.append(f"path = {quoted(guess.path)}")
-    for name, value in guess.query.items():
-        lines.append(f"query.{quoted(name)} = {quoted(value)}")
-    for name, value in guess.params.items():
-        if name == "date":
-            lines.append(f'params.date = {{ last = "30 days" }}  # the example: {value}')
-        else:
-            shown = (
-                value if _NUMBER.fullmatch(value) and not value.startswith("0") else quoted(value)
-            )
-            lines.append(f"params.{name} = [{shown}]  # a list, or {{ csv = ..., column = ... }}")
-    lines += ["", f"[table.{guess.resource}]", f"from = {quoted(guess.resource)}"]
-    if rows:
-        lines.append(f"rows = {quoted(rows)}")
-    carried = ", ".join(f"{name} = {quoted('param:' + name)}" for name in guess.params)
-    if carried:
-        lines.append(f"carry = {{ {carried} }}")
-    return "\n".join(lines) + "\n"
+
+class _Found:
+    """What the answer to the example call shows."""
+
+    def __init__(self, shape: Shape, answer: Answer, adopted: Adopted) -> None:
+        self._adopted, self._shape = adopted, shape
+        (self._name,) = adopted.document["resource"]
+        self._resource: dict[str, Any] = dict(adopted.document["resource"][self._name])
+        self._rows = find_rows(shape)
+        self._row = self._rows.row if self._rows else shape
+        self._key = find_key(self._row) if self._rows else None
+        self._types = {snake_case(k): kind for k, kind in find_moments(self._row).items()}
+        self._paginator = self._pages(answer) if self._rows else None
+
+    def _pages(self, answer: Answer) -> dict[str, Any] | None:
+        query: Mapping[str, str] = self._resource.get("query", {})
+        taken = [
+            Taken(name=name, default=int(text) if text.isdecimal() else None)
+            for name, text in query.items()
+        ]
+        paginator = guess_paginator(taken, self._shape, answer.headers)
+        if paginator and paginator["type"] == "link_header":
+            return paginator if 'rel="next"' in answer.headers.get("link", "") else None
+        return paginator
+
+    def adopted(self) -> Adopted:
+        """The file, with rows, key, types and pages in it."""
+        resource, table = self._resource, {**self._adopted.document["table"][self._name]}
+        for name in paging_names(self._paginator):
+            resource["query"] = {k: v for k, v in resource.get("query", {}).items() if k != name}
+        if not resource.get("query"):
+            resource.pop("query", None)
+        if self._paginator:
+            resource["paginator"] = self._paginator
+        if self._rows and self._rows.path:
+            table["rows"] = self._rows.path
+        if "carry" in table:
+            table["carry"] = self._carried(table["carry"])
+        if self._key and not table.get("carry"):
+            table["key"] = [snake_case(self._key)]
+        if self._types:
+            table["types"] = self._types
+        document = {**self._adopted.document, "resource": {self._name: resource}}
+        return replace(self._adopted, document={**document, "table": {self._name: table}})
+
+    def _carried(self, carry: Mapping[str, str]) -> dict[str, str]:
+        """Parameters under names that no field of a row has."""
+        taken = {snake_case(name) for name in self._row.fields}
+        return {(f"asked_{k}" if k in taken else k): source for k, source in carry.items()}
+
+    def said(self) -> list[str]:
+        """What is proposed, and why."""
+        lines = [f"rows: {self._rows_said(self._rows)}"]
+        if self._key:
+            lines.append(f"key: {self._key} has another value in every row")
+        for name, kind in find_moments(self._row).items():
+            lines.append(f"type: {name} is a {kind}")
+        if self._paginator:
+            shown = ", ".join(f"{k} = {v}" for k, v in self._paginator.items() if k != "type")
+            lines.append(f"pages: {self._paginator['type']}" + (f" ({shown})" if shown else ""))
+        values = self._resource.get("params", {})
+        lines += [f"parameter: {name} = {value}" for name, value in values.items()]
+        lines += [hint(name) for name in self._adopted.secrets]
+        return lines
+
+    def _rows_said(self, rows: Rows | None) -> str:
+        if rows is None:
+            return "the answer itself is one row"
+        return f"{rows.path or '[*]'}, of {len(rows.row.fields)} fields"
+
+
+def hint(secret: str) -> str:
+    """What to do about a variable that a file needs."""
+    return f"secret: write {secret}=... into a file .env beside the pipeline file"
+
+
+async def draft_openapi(source: str, only: Sequence[str] = ()) -> Adopted:
+    """The pipeline file for the OpenAPI document at ``source``, a path or an address.
+
+    Raises:
+        FileUnreadable: If it cannot be read, or nothing in it can be asked.
+    """
+    text = await _read(source)
+    document = read_document(text, source)
+    return adopt_openapi(document, where=source, only=only, column=snake_case)
+
+
+async def _read(source: str) -> bytes:
+    if not source.startswith(("http://", "https://")):
+        return read_bytes(source)
+    async with open_transport(TransportOptions()) as transport:
+        request = Request(key=request_key("GET", source), resource="draft", url=source)
+        try:
+            answer = await fetch(transport, request)
+        except CallError as error:
+            raise FileUnreadable(_covered(source), str(error.args[1])) from None
+    if answer.status >= _ERROR:
+        raise FileUnreadable(_covered(source), f"HTTP {answer.status}: {head(answer.body)}")
+    return answer.body
+
+
+def read_bytes(path: str) -> bytes:
+    """What is in the file at ``path``.
+
+    Raises:
+        FileUnreadable: If it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileUnreadable(path, "there is no such file") from None
+    except OSError as error:
+        raise FileUnreadable(path, f"cannot be read: {error.strerror}") from None

@@ -35,6 +35,8 @@ class Address:
     query: dict[str, str] = field(default_factory=dict)
     auth: dict[str, Any] = field(default_factory=dict)
     secrets: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Further keys in the query."""
 
 
 def take_apart(url: str) -> Address:
@@ -81,12 +83,11 @@ def _take_user(made: Address) -> None:
 def _take_query(made: Address, key: str, value: str) -> None:
     if value and is_secret(key):
         name = variable(made.host, key)
-        made.secrets.append(name)
-        if made.auth:
-            made.query[key] = placeholder(name)
+        if made.auth:  # In the query it would be part of every address that is kept.
+            made.left_out.append(key)
         else:
-            shown = placeholder(name)
-            made.auth = {"type": "api_key", "key": shown, "name": key, "in": "query"}
+            made.secrets.append(name)
+            made.auth = {"type": "api_key", "key": placeholder(name), "name": key, "in": "query"}
         return
     start = next((name for name in made.params if _STARTS.search(name.lower())), None)
     if start and _DATE.fullmatch(value) and _ENDS.search(key.lower()) and start not in made.spans:

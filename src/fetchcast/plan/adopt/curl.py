@@ -7,7 +7,7 @@ import binascii
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlsplit, urlunsplit
@@ -70,6 +70,16 @@ def adopt_curl(command: str) -> Adopted:
         _data_to_query(read)
     address = take_apart(read.url)
     return _Adoption(read, address).adopt()
+
+
+def adopt_call(url: str, headers: Sequence[str] = ()) -> Adopted:
+    """The pipeline file for a GET of ``url`` with ``headers``, each ``Name: value``.
+
+    Raises:
+        ConfigError: If ``url`` is not an address.
+    """
+    read = _Command(url=url, headers=[_header(text) for text in headers])
+    return _Adoption(read, take_apart(url)).adopt()
 
 
 # Reading the command line.
@@ -169,6 +179,8 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _data_to_query(read: _Command) -> None:
+    if read.is_json:
+        raise ConfigError("curl", "-G", "no JSON beside it: -G puts the data into the address")
     parts = urlsplit(read.url)
     query = "&".join([*([parts.query] if parts.query else []), *read.data])
     read.url, read.data = urlunsplit(parts._replace(query=query)), []
@@ -183,6 +195,7 @@ class _Adoption:
     def __init__(self, read: _Command, address: Address) -> None:
         self._read, self._address = read, address
         self._headers: dict[str, str] = {}
+        read.notes += [f"{name} is left out: a second key" for name in address.left_out]
         self._secrets = list(address.secrets)
         self._auth: dict[str, Any] = dict(address.auth)
 
@@ -208,8 +221,13 @@ class _Adoption:
             document={"api": api, "resource": {name: resource}, "table": {name: table}},
             comments={("resource", name, "params", one): text for one, text in said.items()},
             notes=tuple(self._read.notes),
-            secrets=tuple(dict.fromkeys(self._secrets)),
+            secrets=self._needed(api, resource),
         )
+
+    def _needed(self, *parts: object) -> tuple[str, ...]:
+        """The variables that the file still names."""
+        text = str(parts)
+        return tuple(one for one in dict.fromkeys(self._secrets) if placeholder(one) in text)
 
     def _secret(self, *words: str) -> str:
         name = variable(self._address.host, *words)
@@ -218,9 +236,19 @@ class _Adoption:
 
     def _credentials(self) -> None:
         if self._read.bearer is not None:
-            self._auth = {"type": "bearer", "token": self._secret("token")}
+            self._take_auth(self._bearer())
         elif self._read.user is not None:
-            self._auth = self._basic()
+            self._take_auth(self._basic())
+
+    def _take_auth(self, auth: dict[str, Any]) -> None:
+        """The way in; another that was found before it is named, because a file has one."""
+        if self._auth:
+            shown = self._auth.get("name", self._auth["type"])
+            self._read.notes.append(f"{shown} is left out: {auth['type']} is the way in")
+        self._auth = auth
+
+    def _bearer(self) -> dict[str, Any]:
+        return {"type": "bearer", "token": self._secret("token")}
 
     def _basic(self) -> dict[str, Any]:
         user, password = self._secret("user"), self._secret("password")
@@ -244,9 +272,9 @@ class _Adoption:
     def _authorization(self, value: str) -> None:
         scheme, _, given = value.partition(" ")
         if scheme.lower() == "bearer" and given:
-            self._auth = {"type": "bearer", "token": self._secret("token")}
+            self._take_auth(self._bearer())
         elif scheme.lower() == "basic" and _is_basic(given):
-            self._auth = self._basic()
+            self._take_auth(self._basic())
         else:
             before = f"{scheme} " if given else ""
             self._headers["Authorization"] = before + self._secret("authorization")
@@ -273,6 +301,8 @@ class _Adoption:
             return {}
         text = "&".join(self._read.data)
         value = _json(text) if self._read.is_json or text.lstrip()[:1] in {"{", "["} else None
+        if self._read.is_json and value is None:
+            raise ConfigError("curl", "the data", "JSON, as the command says")
         if isinstance(value, dict) and _GRAPHQL.match(str(value.get("query", ""))):
             return {"graphql": self._graphql(value)}
         if isinstance(value, dict) and not _has_null(value):

@@ -255,9 +255,8 @@ class _Adoption:
                 self._incremental(name, key, value.get("initial_value"), query)
             elif isinstance(value, dict | list | tuple):
                 self._notes.append(f"left out {name}.params.{key}: {type(value).__name__}")
-            elif isinstance(value, str) and (found := _RESOLVED.search(value)):
+            elif isinstance(value, str) and _RESOLVED.search(value):
                 query[key] = self._path(value, params)
-                assert found
             elif key in in_path:
                 params[key] = [value]
             elif value is not None:
@@ -376,7 +375,7 @@ class _Adoption:
 
 
 def _path_text(value: Any) -> Any:
-    """dlt's JSONPath as ours."""
+    """A JSONPath of theirs as a path of ours."""
     return value.removeprefix("$").removeprefix(".") if isinstance(value, str) else value
 
 

@@ -28,6 +28,7 @@ _FORMATS = {
     "application/xml": "xml",
     "text/xml": "xml",
 }
+_SHOWN = 6
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _OWN_HEADERS = frozenset({"accept", "content-type", "authorization"})
 _STARTS = ("start", "from", "since", "begin", "after", "min")
@@ -286,8 +287,9 @@ class _Adoption:
         at = ("resource", operation.name)
         self._comments |= {(*at, "params", name): said for name, said in params.comments.items()}
         if params.optional:
-            shown = ", ".join(params.optional[:12]) + (", ..." if len(params.optional) > 12 else "")  # noqa: PLR2004
-            self._comments[(*at, "path")] = f"query can also have: {shown}"
+            more = len(params.optional) - _SHOWN
+            names = [*params.optional[:_SHOWN], *([f"{more} more"] if more > 0 else [])]
+            self._comments[(*at, "path")] = f"query can also have {', '.join(names)}"
         file["resource"][operation.name] = resource
         file["table"][operation.name] = self._table(operation, params.values)
 
@@ -335,7 +337,8 @@ class _Adoption:
         for name in _PLACEHOLDER.findall(operation.path):
             word = _word(name)  # Some documents forget to describe what the path has.
             if word not in made.values:
-                made.values[word], made.comments[word] = self._value({"name": name}, {})
+                given = self._parent(operation, name, lists) or self._value({"name": name}, {})
+                made.values[word], made.comments[word] = given
         return made
 
     def _value(self, param: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[Any, str]:
@@ -402,7 +405,10 @@ class _Adoption:
         }
         if carry:
             table["carry"] = carry
-        types = {self._column(name): kind for name, kind in find_moments(row).items()}
+        # Not the times: what documents call date-time often has no zone.
+        types = {
+            self._column(name): kind for name, kind in find_moments(row).items() if kind == "date"
+        }
         if types and operation.format == "json":
             table["types"] = types
         return table

@@ -166,11 +166,11 @@ def find_key(row: Shape) -> str | None:
 
 def find_moments(row: Shape) -> Mapping[str, str]:
     """Field -> ``date`` or ``timestamptz``, for the fields that hold such texts."""
-    types = {"date": "date", "date-time": "timestamptz", "date-time-local": "timestamptz"}
+    types = {"date": "date", "date-time": "timestamptz"}
     return {
         name: types[below.format]
         for name, below in row.fields.items()
-        if below.kind == "string" and below.format in types
+        if below.kind in {"string", "any"} and below.format in types
     }
 
 
