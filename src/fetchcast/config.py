@@ -28,6 +28,15 @@ from fetchcast.errors import (
     UnknownKey,
     WrongTable,
 )
+from fetchcast.extract.auth.files import in_files
+from fetchcast.extract.auth.hygiene import check_secrets, header_secrets
+from fetchcast.extract.auth.options import (
+    ApiKey,
+    Basic,
+    Bearer,
+    ClientCredentials,
+    Login,
+)
 from fetchcast.extract.pace import PaceOptions
 from fetchcast.extract.retry import RetryOptions
 from fetchcast.extract.rules import AnswerOptions
@@ -39,6 +48,9 @@ from fetchcast.plan.planner import CallOptions
 from fetchcast.transform.options import TableOptions
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_SECRET_PLACES = ("api.auth.", "api.headers.")
+_SHOWN = ("in", "send", "method", "requests", "per", "resets")
+"""What may be shown of these places."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _T = TypeVar("_T", bound=msgspec.Struct)
 _Raw: TypeAlias = dict[str, Any]
@@ -50,9 +62,20 @@ class ApiOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     base_url: str
     """What the paths of all resources are put behind."""
     headers: dict[str, str] = {}
-    """Sent with every call, kept nowhere; the place for keys, as ``${NAME}``."""
+    """Sent with every call, kept nowhere; secrets as ``${NAME}``."""
+    auth: Bearer | ApiKey | Basic | ClientCredentials | Login | None = None
+    """Who we are to the API."""
+
+    def __repr__(self) -> str:
+        return f"ApiOptions({self.base_url})"  # The rest may be secret.
 
     def __post_init__(self) -> None:
+        if "@" in urlsplit(self.base_url).netloc:
+            raise WrongTable(
+                "base_url",
+                "an address is kept with every answer, so no user and password in it\n"
+                'hint: [api.auth] with type = "basic", user and password sends them',
+            )
         if not re.match(r"https?://[^/\s]+", self.base_url) or not _port_fits(self.base_url):
             raise ValueError(
                 f"base_url = {self.base_url!r}: expected http:// or https:// and a host"
@@ -147,6 +170,11 @@ class Pipeline(PipelineFile, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What relative paths are relative to."""
     digest: str
     """Of the file's meaning, secrets left out."""
+    header_secrets: tuple[str, ...] = ()
+    """What came from the environment into ``[api] headers``."""
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name})"  # The rest may be secret.
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -192,22 +220,48 @@ def read_pipeline(
     if destination is not None:
         raw["destination"] = destination
     digest = blake2b(repr(raw).encode(), digest_size=8).hexdigest()
+    check_secrets(raw)
     known = {**_dotenv(folder), **(os.environ if environment is None else environment)}
+    secrets = header_secrets(_headers(raw), known)
     filled = {key: _fill(value, key, known) for key, value in raw.items()}
     filled.setdefault("name", path.stem if path.stem != "pipeline" else folder.name)
-    return pipeline_from(filled, folder=folder, digest=digest)
+    return pipeline_from(filled, folder=folder, digest=digest, secrets=secrets)
 
 
-def pipeline_from(raw: _Raw, *, folder: Path, digest: str = "") -> Pipeline:
+def pipeline_from(
+    raw: _Raw, *, folder: Path, digest: str = "", secrets: tuple[str, ...] = ()
+) -> Pipeline:
     """The pipeline that ``raw``, decoded TOML or a dict of the same shape, describes.
+
+    Args:
+        raw: What the file says, its variables put in.
+        folder: What relative paths are relative to.
+        digest: Of the file's meaning.
+        secrets: What in ``[api] headers`` is secret, besides what their names say.
 
     Raises:
         ConfigError: For the first thing that cannot be used.
     """
+    raw = _with_secrets(raw, folder)
     read = _convert("", raw, PipelineFile)
+    secrets = (*secrets, *header_secrets(read.api.headers))
     _check_references(read)
     said = {name: getattr(read, name) for name in PipelineFile.__struct_fields__}
-    return Pipeline(**said, folder=folder, digest=digest)
+    return Pipeline(**said, folder=folder, digest=digest, header_secrets=secrets)
+
+
+def _headers(raw: _Raw) -> _Raw:
+    api = raw.get("api")
+    headers = api.get("headers") if isinstance(api, dict) else None
+    return headers if isinstance(headers, dict) else {}
+
+
+def _with_secrets(raw: _Raw, folder: Path) -> _Raw:
+    """``raw`` with the secrets that are in files of their own."""
+    api = raw.get("api")
+    if not isinstance(api, dict) or "auth" not in api:
+        return raw
+    return {**raw, "api": {**api, "auth": in_files(api["auth"], folder)}}
 
 
 def _read_toml(path: Path) -> _Raw:
@@ -291,7 +345,32 @@ def placed(prefix: str, error: ConfigError) -> ConfigError:
     return type(error)(f"{prefix}.{key}", *rest)
 
 
+def _tagged(hint: Any) -> dict[str, type[msgspec.Struct]]:
+    """The structs of ``hint`` that a word tells apart: the word -> the struct."""
+    kinds = {
+        kind.__struct_config__.tag: kind
+        for kind in get_args(hint)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    }
+    return {tag: kind for tag, kind in kinds.items() if isinstance(tag, str)}
+
+
+def _convert_tagged(where: str, value: Any, kinds: dict[str, type[msgspec.Struct]]) -> Any:
+    """``value`` as the struct that its ``type`` names."""
+    offered = ", ".join(map(repr, kinds))
+    if not isinstance(value, dict):
+        raise WrongTable(where, f"expected a table with a type, which is one of {offered}")
+    said = value.get("type")
+    if said not in kinds:
+        nearest = get_close_matches(str(said), kinds, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise ConfigError(f"{where}.type", said, f"one of {offered}{hint}")
+    return _convert(where, {k: v for k, v in value.items() if k != "type"}, kinds[said])
+
+
 def _convert_value(where: str, value: Any, hint: Any) -> Any:
+    if (kinds := _tagged(hint)) and not isinstance(value, tuple(kinds.values())):
+        return _convert_tagged(where, value, kinds)
     struct = _struct_in(hint)
     if struct is None:
         return value
@@ -321,6 +400,8 @@ def _config_error(
     text, _, path = str(error).partition(" - at `$")
     path = path.rstrip("`")
     key = (prefix + path).lstrip(".")
+    if key.startswith(_SECRET_PLACES):
+        built = {name: built[name] for name in _SHOWN if name in built}
     if missing := re.fullmatch(r"Object missing required field `(.+)`", text):
         return ConfigError(f"{key}.{missing[1]}".lstrip("."), None, "a value; it is required")
     if said := re.fullmatch(r"([\w.]+) = (.*?): expected (.+)", text, re.DOTALL):

@@ -269,7 +269,7 @@ class Engine:
         """Whether the call goes again, with a new token or another key; that costs no attempt."""
         if call.rejections >= _REJECTIONS:
             return False
-        follows = self._credentials.rejected(signed, answer.status)
+        follows = self._credentials.rejected(signed, answer.status, call.rejections)
         if follows is Rejected.FINAL:
             return False
         call.rejections += 1

@@ -10,7 +10,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -30,9 +29,8 @@ from fetchcast.events import (
     Subscriber,
 )
 from fetchcast.executors.local import LocalExecutor
-from fetchcast.extract.auth.credentials import FixedHeaders
+from fetchcast.extract.auth.opening import open_credentials
 from fetchcast.extract.engine import Engine, Stopped
-from fetchcast.extract.pace import Learnt, Pace
 from fetchcast.extract.transport import open_transport
 from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.reader import open_reader
@@ -40,6 +38,7 @@ from fetchcast.landing.retention import drop_bodies
 from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.writer import Writer, open_writer
 from fetchcast.pipeline.ask import Selection, plans, rules
+from fetchcast.pipeline.pacing import AnyPace, open_pacing
 from fetchcast.pipeline.predict import predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
 from fetchcast.pipeline.store import Store, Stored, check_destinations, shape_scope
@@ -196,7 +195,7 @@ class _Flow:
     executor: LocalExecutor = field(default_factory=LocalExecutor)
     plans: list[Plan] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
-    pace: Pace | None = None
+    pace: AnyPace | None = None
 
     def counts(self) -> dict[str, Any]:
         """How far the run is, for those who watch it from another process."""
@@ -321,33 +320,37 @@ class _Flow:
     async def extract(self, writer: Writer, selection: Selection) -> Stopped | None:
         """Open what sends, start from what was learnt last time, and remember what was learnt."""
         self.check_origin(writer)
-        api = self.pipeline.api
-        scope = _scope(api.base_url)
-        memory = writer.recall(f"pace {scope}")
-        self.pace = pace = Pace(
-            self.pipeline.limits,
-            memory=msgspec.convert(memory.value, Learnt) if memory else None,
-            max_connections=self.pipeline.http.max_connections,
-            wall=self.clock.now(),
-        )
-        async with open_transport(self.pipeline.http) as transport:
+        api, http, retry = self.pipeline.api, self.pipeline.http, self.pipeline.retry
+        pacing = open_pacing(self.pipeline, writer, wall=self.clock.now())
+        self.pace = pacing.pace
+        async with (
+            open_transport(http) as transport,
+            open_credentials(
+                api.auth,
+                base_url=api.base_url,
+                headers=api.headers,
+                secrets=self.pipeline.header_secrets,
+                http=http,
+                retry=retry,
+                clock=self.clock,
+            ) as credentials,
+        ):
             engine = Engine(
                 transport=transport,
-                limiter=pace,
+                limiter=pacing.pace,
                 sink=writer,
                 events=self.events,
                 clock=self.clock,
                 rules=rules(self.pipeline),
-                retry=self.pipeline.retry,
-                credentials=FixedHeaders(api.headers, base_url=api.base_url),
+                retry=retry,
+                credentials=credentials,
             )
             try:
                 requests = chain.from_iterable(map(selection.requests, self.plans))
                 return await engine.run(requests)
             finally:
                 self.report.pace = self.explanation()
-                learnt = msgspec.to_builtins(pace.learnt(self.clock.now()))
-                writer.remember(f"pace {scope}", learnt)
+                pacing.remember(writer, self.clock.now())
 
     def check_origin(self, writer: Writer) -> None:
         """Refuse to mix the answers of two APIs: every row would be there twice."""
@@ -412,12 +415,6 @@ class _Flow:
         self.events(StageStarted(stage=stage, at=self.clock.now(), total=total))
         yield
         self.events(StageEnded(stage=stage, at=self.clock.now()))
-
-
-def _scope(base_url: str) -> str:
-    """What one pace belongs to; there is one credential per pipeline."""
-    parts = urlsplit(base_url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _row(params: object) -> str:

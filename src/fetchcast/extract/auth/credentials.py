@@ -45,8 +45,14 @@ class Credentials(Protocol):
     def sign(self, request: Request, lane: int) -> Signed | None:
         """What to add to ``request``; None: a token is on its way, ask again when told."""
 
-    def rejected(self, signed: Signed, status: int) -> Rejected:
-        """A call that left with ``signed`` was answered with 401 or 403."""
+    def rejected(self, signed: Signed, status: int, times: int) -> Rejected:
+        """A call that left with ``signed`` was answered with 401, 402 or 403.
+
+        Args:
+            signed: What it left with.
+            status: The answer's.
+            times: How often the same call was answered so before.
+        """
 
     def watch(self, changed: Callable[[str | None], None]) -> None:
         """Have ``changed`` called when `sign` may answer again: with None, or why it never will."""
@@ -78,9 +84,9 @@ class FixedHeaders:
         del lane
         return self._signed if self._home.has(request.url) else self._abroad
 
-    def rejected(self, signed: Signed, status: int) -> Rejected:
+    def rejected(self, signed: Signed, status: int, times: int) -> Rejected:
         """Nothing can be done about it."""
-        del signed, status
+        del signed, status, times
         return Rejected.FINAL
 
     def watch(self, changed: Callable[[str | None], None]) -> None:

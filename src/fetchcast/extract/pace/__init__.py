@@ -2,7 +2,8 @@
 
 from fetchcast.extract.pace.controller import Pace
 from fetchcast.extract.pace.explanation import Explanation, Kind, Sureness
+from fetchcast.extract.pace.lanes import Lanes
 from fetchcast.extract.pace.learnt import Learnt
 from fetchcast.extract.pace.options import PaceOptions, Quota
 
-__all__ = ["Explanation", "Kind", "Learnt", "Pace", "PaceOptions", "Quota", "Sureness"]
+__all__ = ["Explanation", "Kind", "Lanes", "Learnt", "Pace", "PaceOptions", "Quota", "Sureness"]

@@ -1,0 +1,71 @@
+"""The pace of a run: one for the API, or one for each of several keys; and what it remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from fetchcast.config import Pipeline
+from fetchcast.extract.auth.opening import lane_ids
+from fetchcast.extract.pace import Lanes, Learnt, Pace
+from fetchcast.landing.writer import Writer
+
+AnyPace: TypeAlias = Pace | Lanes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """A pace, and under which names the landing keeps what it learns."""
+
+    pace: AnyPace
+    scopes: tuple[str, ...]
+    """One for each key."""
+    total: str
+    """That of your own quota, where there are several keys."""
+
+    def remember(self, writer: Writer, wall: float) -> None:
+        """Leave what was learnt to the next run."""
+        if isinstance(self.pace, Pace):
+            writer.remember(self.scopes[0], msgspec.to_builtins(self.pace.learnt(wall)))
+            return
+        for scope, learnt in zip(self.scopes, self.pace.learnt(wall), strict=True):
+            writer.remember(scope, msgspec.to_builtins(learnt))
+        writer.remember(self.total, msgspec.to_builtins(self.pace.counted(wall)))
+
+
+def open_pacing(pipeline: Pipeline, writer: Writer, *, wall: float) -> Pacing:
+    """The pace of ``pipeline``, with what earlier runs learnt."""
+    auth = pipeline.api.auth
+    place = _place(pipeline.api.base_url)
+    # A key is remembered by a digest: what an API allows, it allows to whom it knows.
+    scopes = tuple(f"pace {place} {name}".rstrip() for name in lane_ids(auth))
+    total = f"pace {place} all keys"
+    quota = None if auth is None else auth.quota
+    most = pipeline.http.max_connections
+    if quota is None and len(scopes) == 1:
+        memory = _recalled(writer, scopes[0])
+        pace: AnyPace = Pace(pipeline.limits, memory=memory, max_connections=most, wall=wall)
+    else:
+        pace = Lanes(
+            pipeline.limits,
+            quota=quota,
+            memories=[_recalled(writer, scope) for scope in scopes],
+            total=_recalled(writer, total),
+            max_connections=most,
+            wall=wall,
+        )
+    return Pacing(pace=pace, scopes=scopes, total=total)
+
+
+def _recalled(writer: Writer, scope: str) -> Learnt | None:
+    memory = writer.recall(scope)
+    return msgspec.convert(memory.value, Learnt) if memory else None
+
+
+def _place(base_url: str) -> str:
+    """Scheme, host and port."""
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
