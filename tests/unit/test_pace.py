@@ -204,6 +204,45 @@ def test_a_stale_memory_costs_no_more_than_a_first_contact(now: int) -> None:
     assert warm.refused <= cold.refused + 45
 
 
+def test_what_is_remembered_surely_is_used_at_once_and_named() -> None:
+    """One round trip for as many calls as fit; said to be remembered until it is met."""
+    memory = Learnt(at=1_790_000_000.0, level=366, sure=1000, latency_s=0.1)
+    pace = Pace(PaceOptions(), memory=memory, max_connections=512, wall=1_790_000_600.0)
+    network = Network(one_way_s=0.0, jitter_s=0.0, service_s=0.1, spread=0.0)
+
+    books = run(Server(network=network, gates=[]), pace, calls=366, seed=1, connections=512)
+
+    assert books.finished_at == pytest.approx(0.1, abs=0.012)
+    explanation = pace.explanation(0.2)
+    assert explanation.text.startswith("366 at once (remembered, sure)")
+    assert pace.learnt(1_790_000_700.0).sure == 1366
+
+
+def test_the_first_refusal_ends_the_trust_in_a_memory() -> None:
+    """A tenth of what is remembered: what leaves before a refusal comes back is all it costs."""
+    memory = Learnt(at=1_790_000_000.0, level=200, sure=1000, latency_s=0.1, round_trip_s=0.02)
+    pace = Pace(PaceOptions(), memory=memory, wall=1_790_000_600.0)
+
+    books, _ = _run(Concurrency(20), calls=1000, pace=pace)
+
+    assert books.refused <= 150
+    explanation = pace.explanation(_took(books))
+    assert explanation.level == pytest.approx(20, abs=2)
+    assert "found by refusals" in explanation.text
+
+
+def test_a_run_without_a_limit_is_remembered_too() -> None:
+    """What went well before need not be found out step by step again."""
+    cold, pace = _run(calls=1000)
+    memory = pace.learnt(1_790_000_000.0)
+    warm, _ = _run(calls=1000, pace=Pace(PaceOptions(), memory=memory, wall=1_790_000_600.0))
+
+    assert memory.level is None
+    assert memory.width is not None
+    assert memory.width > 100
+    assert _took(warm) <= 0.8 * _took(cold)
+
+
 def test_memory_ages() -> None:
     """Half after a day, forgotten after thirty; the count of the quota is a fact."""
     memory = Learnt(at=0.0, level=100, rate=50.0, quota_begin=0.0, quota_used=7)

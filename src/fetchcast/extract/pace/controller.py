@@ -20,7 +20,7 @@ from fetchcast.extract.pace.explanation import Explanation
 from fetchcast.extract.pace.headers import KNOWN, Hints, read_hints
 from fetchcast.extract.pace.learnt import Learnt
 from fetchcast.extract.pace.reactions import Reactions
-from fetchcast.extract.pace.state import BURST, CLOSED, DRAIN, OPEN, VERIFY, Group
+from fetchcast.extract.pace.state import BURST, CLOSED, DRAIN, OPEN, RAMP, VERIFY, Group
 
 _SAME_MOMENT_S: Final = 0.005
 _STAGGER: Final = 0.3
@@ -35,6 +35,7 @@ _ALLOWS: Final[Mapping[int, Callable[[Reactions, float], float | None]]] = {
     DRAIN: Reactions._drain_allows,  # noqa: SLF001
     VERIFY: Reactions._lot_allows,  # noqa: SLF001
     BURST: Reactions._burst_allows,  # noqa: SLF001
+    RAMP: Reactions._ramp_allows,  # noqa: SLF001
 }
 """Who decides while the door is not simply open."""
 
@@ -210,6 +211,7 @@ class Pace(Reactions):
         if phase == VERIFY and fresh:
             self._verify_passed()
         if window.slow and fresh and window.full and phase in (OPEN, BURST):
+            window.carried = max(window.carried, self._in_flight + 1)
             window.grow(self._max)
         if self._rate.limit is not None and fresh:
             self._rate.accepted(min(latency, 3 * self._trip_mean) if self._trip_mean else latency)
@@ -231,7 +233,9 @@ class Pace(Reactions):
         if at_cap:
             window.full = False
         if window.end_round(now, bound=bound):
-            window.after = self._serial
+            window.after, window.carried = self._serial, int(window.limit)
+        elif bound and not window.slow:
+            window.carried = self._room
         if at_cap and level.confirmed:
             level.answers(answers)
 
@@ -334,17 +338,36 @@ class Pace(Reactions):
             rate=None if self._trial else rate.limit,
             window_calls=door.calls,
             window_s=door.period_s if door.calls is not None else None,
-            sure=self._accepted,
+            sure=self._behind(),
             latency_s=self._window.base,
+            width=self._width(),
+            pressed=not self._window.slow and self._window.limit < (self._level.cap or self._max),
             round_trip_s=None if self._trip == inf else self._trip,
             quota_begin=begin,
             quota_used=used,
         )
 
+    def _behind(self) -> int:
+        """Calls accepted since the present limit was found; what nobody doubted counts on."""
+        if self._phase in (DRAIN, VERIFY):
+            return 0
+        remembered = self._level.remembered or self._rate.remembered
+        return self._accepted - self._found[1] + (self._sure if remembered else 0)
+
+    def _width(self) -> int | None:
+        """Calls at once that went well where nothing but the latency held them back."""
+        window = self._window
+        if not window.slow and window.limit < (self._level.cap or self._max):
+            return int(window.limit)
+        felt = self._known_level() or self._rate.limit or self._door.calls or self._allowances
+        return None if felt or self._refused_total else window.carried or None
+
     def _known_level(self) -> int | None:
         """Also while a pace is tried in its place."""
         if self._trial is not None:
             return self._trial.cap
+        if self._phase in (DRAIN, VERIFY) and self._rate.limit is None:
+            return self._verify_cap  # The run ended before it was sure.
         return self._level.cap if self._level.confirmed else None
 
     def explanation(self, now: float) -> Explanation:
@@ -369,8 +392,10 @@ class Pace(Reactions):
             latency_s=self._window.base,
             level=level.cap if level.confirmed else None,
             level_told=level.told,
+            level_remembered=level.remembered,
             rate=rate.limit,
             rate_told=rate.hint_s > 0,
+            rate_remembered=rate.remembered,
             window_calls=window,
             window_s=period if window else None,
             window_told=door.calls is None,
@@ -383,7 +408,7 @@ class Pace(Reactions):
             quota=caps.quota_text(),
             quota_share=caps.quota_share(),
             shut_s=self._shut_s(now),
-            behind=accepted,
+            behind=self._behind(),
         )
 
     def _accepted_per_second(self, since: float, accepted: int, period_s: float) -> float | None:

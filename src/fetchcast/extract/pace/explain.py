@@ -18,8 +18,10 @@ class Known(NamedTuple):
     latency_s: float | None
     level: int | None
     level_told: bool
+    level_remembered: bool
     rate: float | None
     rate_told: bool
+    rate_remembered: bool
     window_calls: int | None
     window_s: float | None
     window_slides: bool
@@ -33,7 +35,7 @@ class Known(NamedTuple):
     quota_share: float | None
     shut_s: float | None
     behind: int
-    """Accepted calls since the limit was found."""
+    """Accepted calls since the limit was found, in the run that found it too."""
 
     def share_of_rate(self, rate: float) -> float | None:
         """How much of ``rate`` calls a second was used."""
@@ -171,7 +173,11 @@ def _rate(known: Known) -> Explanation | None:
     return Explanation(
         kind=Kind.RATE,
         what=f"{figure(known.rate)} a second",
-        how="found after Retry-After" if known.rate_told else "found by refusals",
+        how="remembered"
+        if known.rate_remembered
+        else "found after Retry-After"
+        if known.rate_told
+        else "found by refusals",
         sure=_sureness(known.behind),
         used=known.share_of_rate(known.rate),
         rate=known.rate,
@@ -184,7 +190,11 @@ def _level(known: Known) -> Explanation | None:
     return Explanation(
         kind=Kind.CONCURRENCY,
         what=f"{known.level} at once",
-        how="told by the API's headers" if known.level_told else "found by refusals",
+        how="told by the API's headers"
+        if known.level_told
+        else "remembered"
+        if known.level_remembered
+        else "found by refusals",
         sure=_sureness(known.behind),
         used=known.share_of_level(known.level),
         level=known.level,

@@ -36,7 +36,7 @@ class Explanation:
     what: str
     """The limit in words: ``10 at once``, ``50 a second``, ``300 per 30 s``."""
     how: str
-    """Where it comes from: ``found by refusals``, ``told by the API``, ``set by you``."""
+    """Where it comes from: ``found by refusals``, ``told by the API``, ``remembered``."""
     sure: Sureness
     used: float | None
     """Share of the limit that the accepted calls used, ``0 <= used <= 1``; None if unknown."""

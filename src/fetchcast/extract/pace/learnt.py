@@ -30,6 +30,10 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that were accepted under this limit after it was found."""
     latency_s: float | None = None
     """Mean time of an answer from an API that was not pressed."""
+    width: int | None = None
+    """Calls at once that went well where no limit on them was found, or that latency allows."""
+    pressed: bool = False
+    """Whether more than ``width`` at once made answers slower."""
     round_trip_s: float | None = None
     """The fastest refusal that was seen."""
     quota_begin: float | None = None
@@ -51,5 +55,6 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
             self,
             level=None if self.level is None else max(1, self.level // 2),
             rate=None if self.rate is None else self.rate / 2,
+            width=None,
             sure=0,
         )

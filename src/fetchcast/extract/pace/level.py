@@ -7,12 +7,14 @@ call above the level, because a limit that was raised shows only to those who as
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 _LONGEST_GAP: Final = 1000.0
 _GAP: Final = 250.0
 _SLOWER_ASKING: Final = 1.6
 _SOON: Final = 100
+_GROWN: Final = 1.3  # A limit that the network blurs stretches by less.
 _YES: Final = 2  # Once may be luck: a call left the server just before.
 
 
@@ -28,7 +30,9 @@ class Level:
         "passes",
         "questions_failed",
         "raised_from",
+        "remembered",
         "rubber",
+        "settled",
         "since",
         "step",
         "told",
@@ -58,6 +62,10 @@ class Level:
         """Accepted and refused calls of the whole run when the level was found."""
         self.told = False
         """Whether the API's headers name it."""
+        self.remembered = False
+        """Whether an earlier run found it and this one has not met it."""
+        self.settled = False
+        """Whether this run has met what an earlier one had found."""
         self.yes = 0
         self.raised_from: int | None = None
         self.passes = 0
@@ -77,9 +85,16 @@ class Level:
 
     def confirm(self, cap: int) -> None:
         """It is a concurrency limit of ``cap``."""
+        self.remembered = False
         self.cap, self.confirmed = cap, True
         self.clean, self.asked, self.step = 0, 0, 1
         self.gap = 10.0 + cap if cap <= 6 else 60.0 + 2 * cap  # noqa: PLR2004
+
+    def remember(self, cap: int) -> None:
+        """An earlier run found ``cap``."""
+        self.confirm(cap)
+        self.gap, self.remembered = cap / 2, True
+        self.trials_lost = 1  # It was not found in a moment.
 
     def forget(self) -> None:
         """It was not concurrency."""
@@ -109,16 +124,25 @@ class Level:
         if self.passes == 0:
             self.raised_from = self.cap
         self.cap += self.step
-        self.step *= 2
+        self.step = max(2 * self.step, self.cap // 8) if self.remembered else 2 * self.step
         self.passes += 1
         self.asked, self.clean = 0, 0
         self.gap = max(4.0, self.cap / 2)
         self.questions_failed = 0
 
+    @property
+    def has_grown(self) -> bool:
+        """Whether an earlier run found it and so much more is let in that it was raised since."""
+        return self.remembered and (self.cap or 0) >= _GROWN * (self.raised_from or inf)
+
     def question_refused(self) -> None:
         """The question was answered with no."""
         self.asked, self.clean, self.step, self.yes = 0, 0, 1, 0
-        self.gap = min(_LONGEST_GAP, max(_GAP, self.gap * _SLOWER_ASKING))
+        # What two runs found is not doubted again soon.
+        self.settled = self.settled or self.remembered
+        soonest = 2 * _GAP if self.settled else _GAP
+        self.gap = min(_LONGEST_GAP, max(soonest, self.gap * _SLOWER_ASKING))
+        self.remembered = False
         self.questions_failed += 1
         self.passes = 0
 
@@ -131,7 +155,7 @@ class Level:
             self.cap, self.raised_from = self.raised_from, None
             self.question_refused()
             return
-        self.raised_from = None
+        self.raised_from, self.remembered, self.settled = None, False, False
         cap = min(level, self.cap)
         if self.clean < max(_SOON, 3 * self.cap) and self.unasked and cap > 4:  # noqa: PLR2004
             # The network makes the limit a band rather than a number: move away from its edge.

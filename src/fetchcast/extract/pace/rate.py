@@ -34,6 +34,7 @@ class Rate:
         "hint_s",
         "limit",
         "ready_at",
+        "remembered",
         "row",
         "since",
         "top",
@@ -53,6 +54,8 @@ class Rate:
         self.calls = 0
         """Accepted under this pace."""
         self.since = 0.0
+        self.remembered = False
+        """Whether an earlier run found it and this one was not refused yet."""
         self.waited = False
         """Whether the pace is what holds calls back."""
         self.ready_at = 0.0
@@ -64,7 +67,7 @@ class Rate:
 
     def begin(self, limit: float, now: float, *, climbing: bool) -> None:
         """Pace at ``limit`` from now on."""
-        self.limit, self.climbing = max(_SLOWEST, limit), climbing
+        self.limit, self.climbing, self.remembered = max(_SLOWEST, limit), climbing, False
         self.since, self.calls, self.clean, self.row = now, 0, 0, 0
         self.top = max(self.top, self.limit)
         self.ready_at = now
@@ -151,6 +154,7 @@ class Rate:
     def after_wait(self, passed: int, lasted: float, waited: float, measured: float | None) -> None:
         """Refused again ``lasted`` after a wait: what was saved meanwhile passed too."""
         assert self.limit is not None
+        self.remembered = False
         if measured is None or passed < _MANY or measured > _CUT * self.limit:
             # Of so few calls jitter alone may have had one refused; or nothing was measured.
             low, high = passed / (lasted + waited), passed / lasted
@@ -174,6 +178,7 @@ class Rate:
     def refused(self, measured: float | None) -> None:
         """Too fast: go by what was measured, or a little slower."""
         assert self.limit is not None
+        self.remembered = False
         self.row += 1
         self.top = self.limit
         cut = 0.85 if (self.climbing or self.row > 1) and measured is None else _CUT

@@ -8,11 +8,13 @@ from typing import Final
 from fetchcast.extract.pace.door import SHORTEST_S
 from fetchcast.extract.pace.explain import span
 from fetchcast.extract.pace.headers import Hints
+from fetchcast.extract.pace.level import Level
 from fetchcast.extract.pace.state import (
     BURST,
     CLOSED,
     DRAIN,
     OPEN,
+    RAMP,
     VERIFY,
     Group,
     State,
@@ -24,6 +26,7 @@ _CONSENT_S: Final = 0.02
 _LOT_TRIPS: Final = 1.3
 _DRAIN_TO: Final = 0.7
 _SAME_LEVEL: Final = 0.7  # A concurrency limit never refuses below this share of itself.
+_SHRUNK: Final = 0.4  # To so much of what was remembered it may well have shrunk.
 _VERIFICATIONS: Final = 4
 _CONFIRMED_BY: Final = 3  # More calls than fit at once.
 _ROW: Final = 4  # So many fresh refusals in a row shut the door: level ...
@@ -80,6 +83,10 @@ class Reactions(State):
             return
         self._reacted = self._serial
         self._row += 1
+        if self._phase == RAMP:
+            self._phase, self._ramp_serial = OPEN, self._serial
+            if wait <= 0 and self._refused_in_ramp(group):
+                return
         if any(budget.remaining == 0 for budget in hints.budgets):
             return  # Explained: the allowance waits for its reset.
         if wait > 0:
@@ -113,7 +120,35 @@ class Reactions(State):
         """A call that left before the last reaction says nothing about it, but for how many fit."""
         if self._phase in (DRAIN, VERIFY):
             self._verify_cap = max(1, min(self._verify_cap, group.level))
+        elif group.serial <= self._ramp_serial and self._level.cap is not None:
+            self._level.cap = min(self._level.cap, group.level)
         self._rate.uncounted(sent_at, group.latest)
+
+    def _refused_in_ramp(self, group: Group) -> bool:
+        """The first refusal of a run that remembers; whether it is the remembered level's."""
+        level = self._level
+        if level.cap is None:
+            return False
+        if group.level < _SHRUNK * level.cap:
+            self._doubted = level.cap
+            level.forget()
+            return False
+        level.confirm(min(level.cap, group.level))
+        level.since = (self._accepted, self._refused_total)
+        return True
+
+    def _ramp_allows(self, now: float) -> float | None:
+        """Up to what an earlier run found, quickly."""
+        ramp = self._ramp
+        assert ramp is not None
+        due = min(ramp.due(now, self._in_flight), ramp.silent_until())
+        if due > now:
+            return due
+        if now < ramp.silent_until():
+            return now
+        self._phase = OPEN
+        self._settle()
+        return now if self._in_flight < self._room else None
 
     def _suspect(self, group: Group, sent_at: float) -> None:
         """The first refusal: too many at once, or too many a second? Drain and look."""
@@ -390,8 +425,14 @@ class Reactions(State):
 
     def _question_passed(self, now: float) -> None:
         """One more call fitted than was thought; often enough, and it is no level at all."""
-        self._level.passed()
         level = self._level
+        level.passed()
+        if level.has_grown:
+            # It has grown since: find out how far, carefully, for it may only stretch a little.
+            self._window.restart(float(level.cap or 1))
+            self._window.careful_from = 4.0 * (level.cap or 1)
+            self._level = Level()
+            return
         few = 1 if level.cap is not None and level.cap <= 2 * _SMALL else 3
         if level.passes > few + 4 * level.trials_lost:
             self._begin_trial(now, unasked=False)

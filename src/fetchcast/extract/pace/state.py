@@ -12,6 +12,7 @@ from fetchcast.extract.pace.door import Door
 from fetchcast.extract.pace.learnt import Learnt
 from fetchcast.extract.pace.level import Level
 from fetchcast.extract.pace.options import PaceOptions
+from fetchcast.extract.pace.ramp import Ramp, remembered_ramp
 from fetchcast.extract.pace.rate import Rate
 from fetchcast.extract.pace.trial import Trial
 from fetchcast.extract.pace.window import FIRST, Window
@@ -26,6 +27,8 @@ CLOSED: Final = 3
 """Nothing passes; one call at a time asks."""
 BURST: Final = 4
 """Open again after a long time; careful where it shut last."""
+RAMP: Final = 5
+"""The first moments of a run that remembers how many at once are let in."""
 
 
 class Group:
@@ -79,6 +82,8 @@ class State:
         "_offset",
         "_phase",
         "_plain",
+        "_ramp",
+        "_ramp_serial",
         "_rate",
         "_reacted",
         "_refused_total",
@@ -90,6 +95,7 @@ class State:
         "_short_row",
         "_steady",
         "_stopped",
+        "_sure",
         "_test_at",
         "_told_window",
         "_trial",
@@ -102,7 +108,7 @@ class State:
         "_window_told",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0915  one statement for each thing that is remembered
         self,
         options: PaceOptions,
         *,
@@ -148,11 +154,16 @@ class State:
         """Calls and seconds of a window that only Retry-After told."""
         self._stopped: str | None = None
         self._looked = (0.0, 0, 0)
-        self._felt = (False, False, False, False)
         self._found = (0.0, 0)
         """When the present limit was found, and how many calls had been accepted then."""
         self._last_sent_at = -inf
         self._verify_cap = self._verify_tries = self._verified = 0
+        self._ramp: Ramp | None = None
+        self._ramp_serial = 0
+        """The last call of a ramp that was refused."""
+        self._sure = 0
+        """Calls accepted by the run that is remembered, after it had found what is remembered."""
+        self._felt = self._feels()
         self._settle()
         self._recall(memory, wall)
 
@@ -161,31 +172,45 @@ class State:
             return
         if wall is not None:
             memory = memory.aged(wall)
+        self._sure = memory.sure
         if memory.level is not None:
             self._window.limit = max(min(FIRST, memory.level), memory.level / 2)
             self._window.careful_from = memory.level
             # Nothing above it leaves but as a question.
-            self._level.confirm(memory.level)
-            self._level.gap, self._level.step = memory.level / 2, max(1, memory.level // 12)
+            self._level.remember(memory.level)
         elif memory.window_calls is not None and memory.window_s is not None:
             # The candidate that is tried first: one call goes ahead where the window should end.
             self._phase, self._door.expected = BURST, memory.window_calls
             self._door.period_low = self._door.period_high = memory.window_s
         elif memory.rate is not None:
             self._rate.begin(0.8 * memory.rate, 0.0, climbing=False)
-            self._rate.top = memory.rate
+            self._rate.top, self._rate.remembered = memory.rate, True
+        self._felt = self._feels()
+        self._ramp = remembered_ramp(memory, self._max)
+        if self._ramp is not None and self._phase == OPEN and self._rate.limit is None:
+            self._phase = RAMP
+            self._window.limit = float(self._ramp.last)
+            self._window.size = max(
+                self._window.size, self._ramp.last
+            )  # The first are the fastest.
+            if memory.pressed and memory.level is None:
+                self._window.slow, self._window.base = False, memory.latency_s
         self._settle()
 
     def _note_found(self, now: float) -> None:
         """Remember since when the present kind of limit is felt, for the explanation."""
-        felt = (
+        felt = self._feels()
+        if felt != self._felt:
+            self._felt, self._found = felt, (now, self._accepted)
+
+    def _feels(self) -> tuple[bool, ...]:
+        """Which kinds of limits are felt."""
+        return (
             self._level.confirmed,
             self._rate.limit is not None,
             self._door.calls is not None,
             bool(self._allowances),
         )
-        if felt != self._felt:
-            self._felt, self._found = felt, (now, self._accepted)
 
     def _settle(self) -> None:
         """Work out anew what `next` may answer without thinking."""

@@ -38,6 +38,7 @@ class Window:
         "after",
         "base",
         "careful_from",
+        "carried",
         "count",
         "full",
         "grown",
@@ -57,6 +58,8 @@ class Window:
         self.grown = False
         self.careful_from = inf
         """What an earlier run found: from there on the window grows slowly."""
+        self.carried = 0
+        """The most calls in flight that went well."""
         self.after = 0
         """Only calls sent after this one are counted: those before it met a longer line."""
         self.count = 0
