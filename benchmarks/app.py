@@ -268,7 +268,7 @@ def api(folder: Path, seconds: float) -> dict[str, dict[str, float]]:
         run = [sys.executable, "-m", "fetchcast", "run", "--base-url", sandbox.rail_url]
         subprocess.run([*run, str(file)], check=True, capture_output=True)
         with serving(file, "--base-url", sandbox.rail_url) as site:
-            place = "/api/v1/series/arrival_delay/27/forecast"
+            place = "/api/v1/series/arrival_delay/27%20TPE/forecast"
             timed(site + place)
             found = {"alone": hammer(site, place, seconds)}
             over, loads = threading.Event(), [0]

@@ -19,7 +19,7 @@ IMAGES = Path(__file__).parent / "images"
 PICTURES = (
     ("answer", "/", 1280, 960, "light"),
     ("answer-phone-dark", "/", 390, 844, "dark"),
-    ("forecast", "/forecast/arrival_delay/27", 1180, 760, "light"),
+    ("forecast", "/forecast/arrival_delay/27%20TPE", 1180, 760, "light"),
 )
 """File, address, width, height, colours."""
 

@@ -67,6 +67,10 @@ class Sent:
     count: int = 1
 
 
+REFUSED_HEAD_BYTES = 400
+"""How much of a refusal's answer is told: enough to read its reason."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """The API said "not now"; the call goes back to the queue and costs no attempt."""
@@ -74,6 +78,10 @@ class Refused:
     at: float
     status: int | None
     wait_s: float | None = None
+    url: str = ""
+    """What was asked for; may hold a secret."""
+    head: bytes = b""
+    """How its answer began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,10 +44,14 @@ class Noon:
 
 
 def observations() -> pa.Table:
-    """Delays of two trains: mostly on time, sometimes late, a few storm days; 60 recorded days."""
+    """Delays of two trains, one of them at two stations: mostly on time, a few storm days."""
     chance = np.random.default_rng(27)
     rows = []
-    for train, hour, minute, shift in (("27 TPE", 13, 58, 1.5), ("165 TPE", 13, 21, 0.5)):
+    for train, hour, minute, shift in (
+        ("27 TPE", 13, 58, 1.5),
+        ("165 TPE", 13, 21, 0.5),
+        ("27 OL", 16, 43, 2.5),
+    ):
         for back in range(DAYS, 0, -1):
             day = TODAY - timedelta(days=back)
             y = round(float(chance.gamma(1.2, 3.0) - 2 + shift))
@@ -98,8 +102,8 @@ QUESTION = QuestionOptions(
     time_zone="Europe/Helsinki",
     walk_min=2,
     alternatives=["165 TPE"],
-    labels={"27 TPE": "train 27", "165 TPE": "train 165"},
-    place="Tampere",
+    parts="{label} {place}",
+    labels={"27": "train 27", "165": "train 165", "TPE": "Tampere", "OL": "Oulu"},
 )
 AMOUNT = QuestionOptions(
     text="Will it be at most {threshold} on {date}?",

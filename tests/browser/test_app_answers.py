@@ -145,6 +145,10 @@ def test_a_forecast_page_weighs_less_than_100_kb(site):
         ("/question/tampere?walk_min=-3", 422, "walk_min"),
         ("/question/tampere?walk_min=nan", 422, "walk_min"),
         ("/question/tampere?unique_id=nobody", 422, "27 TPE"),
+        ("/question/tampere?unique_id=999+TPE", 422, "165 TPE"),
+        ("/question/tampere?place=XXX", 422, "one of TPE, OL"),
+        ("/question/tampere?unique_id=165+TPE&place=OL", 422, "one of TPE"),
+        ("/question/amount?place=TPE", 422, "parts"),
         ("/forecast/arrival_delay/27%20TP", 404, "27 TPE"),
         ("/forecast/arrival_delay/27%20TPE?model=climate", 404, "climatology"),
         ("/forecast/arrival_delay/27%20TPE?as_of=2020-01-01", 422, "2026-"),
@@ -260,4 +264,4 @@ def test_rows_of_a_table_come_as_parquet(site):
     import pyarrow.parquet as pq
 
     _, _, body = ask(site, "/api/v1/tables/forecast/rows.parquet?filter=model:eq:combined")
-    assert pq.read_table(io.BytesIO(body)).num_rows == 3 * 28
+    assert pq.read_table(io.BytesIO(body)).num_rows == 4 * 28

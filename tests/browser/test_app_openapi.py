@@ -21,6 +21,7 @@ GOOD = {
     "deadline": ["16:05", "00:00", ""],
     "threshold": ["5", "-900"],
     "unique_id": ["165 TPE"],
+    "place": ["OL", ""],
     "walk_min": ["0", "12.5"],
     "find": ["27", "\u00e4\0\u2028<script>", "'"],
     "sort": {"/series": ["name", "surprise"], "/tables": ["-step", "model", ""]},

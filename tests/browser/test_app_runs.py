@@ -73,7 +73,7 @@ def test_a_run_started_on_the_page_is_followed_to_its_end(
         assert "fetchcast run" in page.locator("main").inner_text()
         page.get_by_role("button", name="Run now").click()
         page.wait_for_load_state()
-        assert page.get_by_role("button", name="Run now").is_disabled()
+        assert page.get_by_role("button", name="A run is going").is_disabled()
         (run,) = until(lambda: _runs(site))
         page.goto(f"{site}/runs/{run['id']}")
         seen = set()

@@ -122,6 +122,35 @@ def test_the_same_question_with_a_threshold_in_minutes(found):
     assert by_value.deadline is None
 
 
+def test_a_question_about_a_deadline_may_be_asked_in_minutes(found):
+    """Its words say so, instead of leaving a hole where the deadline stood."""
+    said = answer(QUESTION, found, today=TODAY, threshold=5.0)
+    assert said.headline == (
+        "Will train 27 be in Tampere by 5 min after the timetable on Wed 4 Mar?"
+    )
+    assert said.probability == answer(QUESTION, found, today=TODAY, deadline="16:03").probability
+
+
+def test_a_unique_id_may_be_made_of_a_train_and_a_place():
+    """Both are named by the labels, whichever of the series is asked about."""
+    question = msgspec.structs.replace(
+        QUESTION,
+        text="Will {label} be in {place}?",
+        unique_id="27 TPE",
+        parts="{label} {place}",
+        labels={"27": "train 27", "TPE": "Tampere", "OL": "Oulu"},
+        place="",
+    )
+    assert question.split("165 TPE") == ("165", "TPE")
+    assert question.join("165", "OL") == "165 OL"
+    assert (question.label("27 OL"), question.place_of("27 OL")) == ("train 27", "Oulu")
+    assert (question.label("165 SK"), question.place_of("165 SK")) == ("165", "SK")
+    with pytest.raises(ConfigError, match="of the form"):
+        msgspec.structs.replace(question, unique_id="27")
+    with pytest.raises(ConfigError, match="each once"):
+        msgspec.structs.replace(question, parts="{train} {place}")
+
+
 def test_alternatives_are_ranked_and_one_that_is_not_there_is_left_out(found):
     options = msgspec.structs.replace(QUESTION, alternatives=["OL", "TPE", "SK", "nowhere"])
     said = answer(options, found, today=TODAY, deadline="17:10")

@@ -13,7 +13,15 @@ from typing import Protocol
 
 from fetchcast.clock import Clock
 from fetchcast.errors import CallError, ConnectFailed
-from fetchcast.events import Ended, Events, Notice, Refused, Retried, Sent
+from fetchcast.events import (
+    REFUSED_HEAD_BYTES,
+    Ended,
+    Events,
+    Notice,
+    Refused,
+    Retried,
+    Sent,
+)
 from fetchcast.extract.auth.credentials import Credentials, Rejected, Signed
 from fetchcast.extract.retry import RetryOptions, delay_s
 from fetchcast.extract.rules import (
@@ -298,7 +306,8 @@ class Engine:
     def _refuse(self, scheduler: Scheduler, call: Call, answer: Answer) -> None:
         status, headers = answer.status, answer.headers
         self._limiter.refused(call.id, self._now, status=status, headers=headers, wall=self._wall)
-        self._tell(Refused(at=self._wall, status=status))
+        head = answer.body[:REFUSED_HEAD_BYTES]
+        self._tell(Refused(at=self._wall, status=status, url=call.request.url, head=head))
         scheduler.refused(call)
 
     def _judged(

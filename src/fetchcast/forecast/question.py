@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -36,6 +37,7 @@ _MOMENT = pa.timestamp("us", "UTC")
 _DOTS = (np.arange(20) + 0.5) / 20
 _LEVELS = (0.5, 0.8, 0.95)
 _SURE = 0.05
+_PARTS = re.compile(r"\{\w*\}")
 
 _WORDS = (
     (0.95, "Almost certainly."),
@@ -72,8 +74,12 @@ class QuestionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     alternatives: list[str] = []
     """Other series (their ``unique_id``) that answer the same need: earlier trains."""
     labels: dict[str, str] = {}
-    """What people call a ``unique_id``."""
+    """What people call a ``unique_id``, or with ``parts`` one of its parts."""
     place: str = ""
+    """What people call the place; with ``parts`` the ``labels`` say it."""
+    parts: str = ""
+    """How a ``unique_id`` is made of what is asked about and a place: "{label} {place}" for
+    "27 TPE". The app then lets both be chosen among all that the series has."""
 
     def __post_init__(self) -> None:
         if (self.deadline is None) == (self.threshold is None):
@@ -84,6 +90,10 @@ class QuestionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         checked_zone("time_zone", self.time_zone)
         if not 0 <= self.walk_min <= 24 * 60:
             raise ConfigError("walk_min", self.walk_min, "minutes, 0 to 1440")
+        if self.parts and sorted(_PARTS.findall(self.parts)) != ["{label}", "{place}"]:
+            raise ConfigError("parts", self.parts, "{label} and {place}, each once")
+        if self.parts and self.split(self.unique_id) is None:
+            raise ConfigError("unique_id", self.unique_id, f"something of the form {self.parts!r}")
 
     @property
     def zone(self) -> ZoneInfo:
@@ -91,8 +101,27 @@ class QuestionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return ZoneInfo(self.time_zone)
 
     def label(self, unique_id: str) -> str:
-        """What people call ``unique_id``."""
-        return self.labels.get(unique_id, unique_id)
+        """What people call ``unique_id``; with ``parts`` without its place."""
+        pair = self.split(unique_id)
+        name = unique_id if pair is None else pair[0]
+        return self.labels.get(unique_id, self.labels.get(name, name))
+
+    def place_of(self, unique_id: str) -> str:
+        """What people call the place of ``unique_id``; without ``parts`` there is but one."""
+        pair = self.split(unique_id)
+        return self.place if pair is None else self.labels.get(pair[1], pair[1])
+
+    def split(self, unique_id: str) -> tuple[str, str] | None:
+        """What is asked about, and where; None if ``parts`` does not describe ``unique_id``."""
+        pattern = re.escape(self.parts)
+        for name in ("label", "place"):
+            pattern = pattern.replace(re.escape(f"{{{name}}}"), f"(?P<{name}>.+)")
+        found = re.fullmatch(pattern, unique_id) if self.parts else None
+        return None if found is None else (found["label"], found["place"])
+
+    def join(self, label: str, place: str) -> str:
+        """The ``unique_id`` that `split` takes apart."""
+        return self.parts.replace("{label}", label).replace("{place}", place)
 
 
 def answer(
@@ -280,19 +309,28 @@ class _Asked:
 
     def _headline(self, choice: Choice) -> str:
         threshold = self.options.threshold
-        values = {
+        values: dict[str, str | None] = {
             "unique_id": choice.unique_id,
             "label": choice.label,
-            "deadline": self.options.deadline or "",
-            "threshold": "" if threshold is None else f"{threshold:g}",
+            "deadline": self.options.deadline or self._amount(choice),
+            "threshold": self._amount(choice) if threshold is not None else self.options.deadline,
             "date": f"{self.day:%a} {self.day.day} {self.day:%b}",
             "walk_min": f"{self.options.walk_min:g}",
-            "place": self.options.place,
+            "place": self.options.place_of(choice.unique_id),
         }
         text = self.options.text
         for name, value in values.items():
-            text = text.replace("{" + name + "}", value)
+            text = text.replace("{" + name + "}", value or "")
         return text
+
+    def _amount(self, choice: Choice) -> str:
+        """The threshold in words that can stand where the question has its own or a deadline."""
+        threshold = self.options.threshold
+        if threshold is None:
+            return ""
+        if choice.scheduled is None or "{threshold}" in self.options.text:
+            return f"{threshold:g}"
+        return f"{threshold:g} {self._unit()} after the timetable".replace("  ", " ")
 
     def _unit(self) -> str:
         if "series" in self.found:

@@ -71,6 +71,28 @@ class Reader:
                 found[Fate(fate)] += answers
         return found
 
+    def resources(self) -> Mapping[str, Mapping[Fate, int]]:
+        """The same by resource; every resource that ever had an answer is there."""
+        found: dict[str, dict[Fate, int]] = {}
+        for name, fate, answers in self._rows(
+            "SELECT name, fate, answers FROM tally JOIN resource ON code = resource ORDER BY code"
+        ):
+            found.setdefault(name, dict.fromkeys(Fate, 0))[Fate(fate)] += answers
+        return found
+
+    def landed_between(self, since: float, until: float) -> list[tuple[float, int]]:
+        """When each batch was complete and how many answers it has, in the order of time.
+
+        Args:
+            since: Seconds since 1970.
+            until: The same; both ends belong to it.
+        """
+        return self._rows(
+            "SELECT finished_at, answers FROM segment WHERE finished_at BETWEEN ? AND ? "
+            "ORDER BY finished_at",
+            (since, until),
+        )
+
     def bodies_dropped(self) -> int:
         """How many kept calls have no body any more (see ``keep``): they cannot be shaped again."""
         found = self._row(

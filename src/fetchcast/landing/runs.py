@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from fetchcast.events import RunEnd
 
 
@@ -63,9 +65,19 @@ class Logged:
     run: str | None
     at: float
     kind: str
-    """``stage_started``, ``stage_ended``, ``notice``, ``pace`` (a limit is felt), or what the
-    caller chose."""
+    """``stage_started``, ``stage_ended``, ``notice``, ``pace`` (a limit is felt), ``refused`` (a
+    `Refusal` as JSON), or what the caller chose."""
     text: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A call that the API did not want to answer then; it was asked again later."""
+
+    status: int | None
+    url: str
+    """As it was sent; may hold a secret."""
+    head: str
+    """How the answer began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from fetchcast.events import (
     Events,
     Notice,
     Paced,
+    Refused,
     RunEnd,
     StageEnded,
     StageStarted,
@@ -42,7 +43,7 @@ from fetchcast.landing.lock import exclusive
 from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.reader import Reader, open_connection
 from fetchcast.landing.retention import drop_bodies
-from fetchcast.landing.runs import Memory, RunInfo
+from fetchcast.landing.runs import Memory, Refusal, RunInfo
 from fetchcast.records import Fate, Outcome
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ _LATEST_S: Final = 0.2
 _MOST_WAITING: Final = 4 * SEGMENT_ANSWERS
 _MOST_WAITING_BYTES: Final = 4 * SEGMENT_BYTES
 _PACE_S: Final = 2.0  # A day of a limit that wavers must not fill the log.
+_REFUSED_S: Final = 5.0
 _GRACE_S: Final = 10.0  # Room for a slow fsync; a disk that hangs must not hang the shutdown.
 
 
@@ -78,6 +80,7 @@ class Writer:
         self._failure: BaseException | None = None
         self._called = False
         self._paced_at = float("-inf")
+        self._refused_at: dict[int | None, float] = {}
         self._something, self._now = threading.Event(), threading.Event()
         self._stopping = False
         self._stopped = asyncio.Event()
@@ -222,8 +225,17 @@ class Writer:
             case Paced(at=at, text=text) if at - self._paced_at >= _PACE_S:
                 self._paced_at = at
                 self.log("pace", text, at)
+            case Refused():
+                self._keep_refusal(event)
             case _:
                 pass
+
+    def _keep_refusal(self, event: Refused) -> None:
+        """An example of each kind now and then: there may be a thousand a second."""
+        if event.at - self._refused_at.get(event.status, float("-inf")) >= _REFUSED_S:
+            self._refused_at[event.status] = event.at
+            refusal = Refusal(event.status, event.url, event.head.decode("utf-8", "replace"))
+            self.log("refused", _json(refusal), event.at)
 
     def _hand_over(self, item: Outcome | Note | _Errand) -> None:
         if self._failure is not None:

@@ -10,6 +10,7 @@ from fetchcast.serve.asked import Controls
 
 
 def controls(
+    *,
     date: Annotated[
         str | None,
         Query(description="A day: `2026-11-25`, `tomorrow`, `next wednesday`, `today+3`."),
@@ -23,7 +24,11 @@ def controls(
         ),
     ] = None,
     unique_id: Annotated[
-        str | None, Query(description="The question's own series or one of its alternatives.")
+        str | None, Query(description="The question's own series, or another one that it offers.")
+    ] = None,
+    place: Annotated[
+        str | None,
+        Query(description="Another place, for a question whose `parts` say where it stands."),
     ] = None,
     walk_min: Annotated[
         float | None,
@@ -41,6 +46,7 @@ def controls(
         deadline=deadline or None,
         threshold=threshold,
         unique_id=unique_id or None,
+        place=place or None,
         walk_min=walk_min,
     )
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from fetchcast.forecast import Answered
-from fetchcast.serve import listing, problems, records
+from fetchcast.serve import explorer, listing, problems, records
 from fetchcast.serve.addresses import Asking
 from fetchcast.serve.api_data import add_runs, add_tables
 from fetchcast.serve.asked import plain_text, question
@@ -110,14 +110,14 @@ def _lists(api: APIRouter, reading: Reading) -> None:
         page = records.SeriesPage(
             total=len(lines),
             next=f"/api/v1/series?{query}" if more else None,
-            series=[records.series_line(line) for line in shown],
+            series=shown,
         )
         return json_answer(request, page)
 
     @api.get("/series.csv", tags=["series"], **records.described_csv())
     def series_csv(request: Request, find: str = "", sort: Sort = "name") -> Response:
         """All series, one line each."""
-        lines = [records.series_line(line) for line in listing.found(reading, find=find, sort=sort)]
+        lines = listing.found(reading, find=find, sort=sort)
         columns = [each.name for each in msgspec.structs.fields(records.SeriesLine)]
         return csv_answer(request, "series", columns, [_values(line, columns) for line in lines])
 
@@ -146,7 +146,7 @@ def _series(api: APIRouter, reading: Reading) -> None:
             request: Request, series: Series, unique_id: UniqueId, model: Model = None
         ) -> Response:
             def encoded() -> bytes:
-                line = records.series_line(reading.line(series, unique_id))
+                line = reading.line(series, unique_id)
                 rows = fetch(series, unique_id, model)
                 return msgspec.json.encode({"series": line, records.PLURAL[what]: rows})
 
@@ -165,6 +165,19 @@ def _series(api: APIRouter, reading: Reading) -> None:
     def backtest(series: str, unique_id: str, model: str | None) -> Rows:
         view = reading.view(series, unique_id, model=model)
         return [{**_step(step), "y": step.y} for step in view.backtest]
+
+    def anomalies(series: str, unique_id: str, model: str | None) -> Rows:
+        view = reading.view(series, unique_id, model=model)
+        return [
+            {
+                "ds": step.ds,
+                "y": step.y,
+                "q025": step.q["q025"],
+                "q975": step.q["q975"],
+                "cutoff": step.cutoff,
+            }
+            for step in explorer.outliers(view)
+        ]
 
     def history(series: str, unique_id: str, model: str | None) -> Rows:
         del model  # What was observed is the same for all.
@@ -197,6 +210,13 @@ def _series(api: APIRouter, reading: Reading) -> None:
         "What was observed.",
     )
 
+    both(
+        "anomalies",
+        records.Anomalies,
+        anomalies,
+        ["ds", "y", "q025", "q975", "cutoff"],
+        "Observations outside the 95 % band that the backtest drew.",
+    )
     both(
         "totals",
         records.Totals,

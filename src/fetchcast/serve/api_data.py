@@ -29,9 +29,30 @@ def add_runs(api: APIRouter, reading: Reading) -> None:
     """``/runs``."""
 
     @api.get("/runs", tags=["runs"], **records.described(list[records.RunRecord]))
-    def run_list(request: Request) -> Response:
-        """All runs, the newest first."""
-        return json_answer(request, [runs.as_record(view) for view in runs.every(reading)[0]])
+    def run_list(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        offset: Annotated[int, Query(ge=0, le=10_000_000_000)] = 0,
+    ) -> Response:
+        """The runs, the newest first, a page at a time; one alone has its log, too."""
+        views, _ = runs.every(reading)
+        return json_answer(
+            request, [runs.as_record(view) for view in views[offset : offset + limit]]
+        )
+
+    @api.get("/landing", tags=["runs"], **records.described(records.LandingRecord))
+    def landing(request: Request) -> Response:
+        """What is kept of all runs: calls by resource and fate, and its size on the disk."""
+        _, kept = runs.every(reading)
+        return json_answer(
+            request,
+            {
+                "counts": kept.counts,
+                "resources": kept.resources,
+                "size_bytes": kept.size_bytes,
+                "limits": runs.limits(reading),
+            },
+        )
 
     @api.get("/runs/failed", tags=["runs"], **records.described(list[records.FailedRecord]))
     def failed_calls(request: Request) -> Response:
@@ -59,6 +80,13 @@ def add_tables(api: APIRouter, reading: Reading) -> None:
                 for each in found
             ],
         )
+
+    @api.get(
+        "/tables/{name}/profile", tags=["tables"], **records.described(list[records.ProfileRecord])
+    )
+    def profile(request: Request, name: Name) -> Response:
+        """Each column of a table in figures."""
+        return json_answer(request, tables.profiles(reading.store, tables.one(reading.store, name)))
 
     def chosen(name: str, asked: list[str], sort: str, limit: int, offset: int) -> pa.Table:
         table = tables.one(reading.store, name)

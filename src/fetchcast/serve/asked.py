@@ -28,6 +28,9 @@ from fetchcast.serve.wording import Habits, in_ten, late, number, percent_parts
 _PLACE = re.compile(r"\{(unique_id|label|deadline|threshold|date|walk_min|place)\}")
 _WALKS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 45, 60)
 _RECENT = 60
+_INSTEAD = {"label": "unique_id"}
+_OFFERED = 500
+_NAMED = 20
 _NEAR_MIN = 20
 _FAR_MIN = 120
 _WIDE = {"width": 640.0, "height": 226.0, "radius": 8.5}
@@ -42,12 +45,14 @@ class Controls:
     deadline: str | None = None
     threshold: float | None = None
     unique_id: str | None = None
+    place: str | None = None
     walk_min: float | None = None
 
     def query(self) -> str:
         """The part of an address that says the same; empty if nothing is changed."""
         said = {
             "unique_id": self.unique_id,
+            "place": self.place,
             "deadline": self.deadline,
             "threshold": self.threshold,
             "date": self.date,
@@ -67,6 +72,18 @@ class Word:
     value: str = ""
     choices: Sequence[tuple[str, str]] = ()
     """Value and text of each choice; empty for a number that is typed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What can be asked about: value and name of each train (or what else there is), and place."""
+
+    chosen: str
+    """The ``unique_id`` that is asked about."""
+    which: Sequence[tuple[str, str]]
+    places: Sequence[tuple[str, str]]
+    beside: Sequence[str]
+    """The ``unique_id`` of each series to compare with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +111,7 @@ class Asked:
     wide: marks.DotPlot
     narrow: marks.DotPlot
     deadline_words: str
+    place: str
     rows: Sequence[Row]
     recent: marks.Bars
     recent_days: int
@@ -126,15 +144,12 @@ def _question(reading: Reading, name: str, controls: Controls, today: date) -> A
     if options is None:
         raise NotThere("question", name, nearest(name, list(reading.source.questions)))
     habits = reading.source.habits
-    everyone = list(dict.fromkeys([options.unique_id, *options.alternatives]))
-    chosen = controls.unique_id or options.unique_id
-    if chosen not in everyone:
-        raise BadAddress("unique_id", chosen, "one of " + ", ".join(everyone))
-    answered = _answer(reading, options, controls, everyone, today)
-    history = _recent(reading, options.series, chosen)
+    offer = _offer(reading, options, controls)
+    answered = _answer(reading, options, controls, offer, today)
+    history = _recent(reading, options.series, offer.chosen)
     shown = history[-_RECENT:]
-    days = _forecast_days(reading, options.series, chosen, today)
-    words, more = _words(options, answered, everyone, days, habits)
+    days = _forecast_days(reading, options.series, offer.chosen, today)
+    words, more = _words(options, answered, offer, days, habits)
     return Asked(
         name=name,
         options=options,
@@ -145,6 +160,7 @@ def _question(reading: Reading, name: str, controls: Controls, today: date) -> A
         wide=_plot(answered, habits, _WIDE),
         narrow=_plot(answered, habits, _NARROW),
         deadline_words=_deadline_words(answered, habits),
+        place=options.place_of(offer.chosen),
         rows=_rows(name, answered, controls),
         recent=marks.bars([(point.y, _bar_words(point, answered, habits)) for point in shown]),
         recent_days=len(shown),
@@ -152,25 +168,72 @@ def _question(reading: Reading, name: str, controls: Controls, today: date) -> A
     )
 
 
+def _offer(reading: Reading, options: QuestionOptions, controls: Controls) -> Offer:
+    """What the controls offer; raises `BadAddress` for a train or a place that is not there.
+
+    A question whose ``parts`` tell the place from the rest offers all of its series, in the order
+    of the timetable; another one offers itself and its alternatives.
+    """
+    chosen = controls.unique_id or options.unique_id
+    listed = list(dict.fromkeys([options.unique_id, *options.alternatives]))
+    pair = options.split(chosen)
+    if pair is None:
+        _one_of("unique_id", chosen, listed)
+        if controls.place:
+            expected = "none: the question has no `parts` that tell of places"
+            raise BadAddress("place", controls.place, expected)
+        which = [(each, options.label(each)) for each in listed]
+        return Offer(chosen=chosen, which=which, places=(), beside=listed)
+    label, place = pair[0], controls.place or pair[1]
+    chosen = options.join(label, place)
+    known = dict.fromkeys([*_in_order(reading, options.series), *listed])
+    there = {each: parts for each in known if (parts := options.split(each)) is not None}
+    places = [at for name, at in there.values() if name == label]
+    if controls.place:
+        _one_of("place", place, places)
+    _one_of("unique_id", chosen, list(there))
+    moved = [options.join(parts[0], place) for each in listed if (parts := options.split(each))]
+    return Offer(
+        chosen=chosen,
+        which=[(each, options.label(each)) for each, (_, at) in there.items() if at == place],
+        places=[(at, options.labels.get(at, at)) for at in places],
+        beside=[chosen, *(each for each in moved if each in there and each != chosen)],
+    )
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise BadAddress(name, value, "one of " + ", ".join(known[:_NAMED]))
+
+
+def _in_order(reading: Reading, series: str) -> list[str]:
+    """What is forecast, the first of the day first."""
+    sql = (
+        "select unique_id from (select unique_id, min(scheduled - ds) as begins from forecast "
+        f"where series = {quoted(series)} and model = {quoted(COMBINED)} group by unique_id) o "
+        f"order by begins, unique_id limit {_OFFERED}"
+    )
+    return [row["unique_id"] for row in rows(reading.store.table(sql))]
+
+
 def _answer(
     reading: Reading,
     options: QuestionOptions,
     controls: Controls,
-    everyone: Sequence[str],
+    offer: Offer,
     today: date,
 ) -> Answered:
-    chosen = controls.unique_id or options.unique_id
-    others = [each for each in everyone if each != chosen]
+    others = [each for each in offer.beside if each != offer.chosen]
     options = msgspec.structs.replace(options, alternatives=others)
     try:
         return answer(
             options,
-            _tables(reading, options.series, everyone),
+            _tables(reading, options.series, offer.beside),
             today=today,
             date=controls.date or None,
             deadline=controls.deadline or None,
             threshold=controls.threshold,
-            unique_id=controls.unique_id or None,
+            unique_id=offer.chosen,
             walk_min=controls.walk_min,
         )
     except ConfigError as problem:
@@ -211,21 +274,24 @@ def _forecast_days(reading: Reading, series: str, unique_id: str, today: date) -
 def _words(
     options: QuestionOptions,
     answered: Answered,
-    everyone: Sequence[str],
+    offer: Offer,
     days: Sequence[date],
     habits: Habits,
 ) -> tuple[list[Word], list[Word]]:
     """The headline cut at its controls, and the controls that it does not mention."""
-    controls = dict(_controls(options, answered, everyone, days, habits))
+    controls = dict(_controls(options, answered, offer, days, habits))
     words: list[Word] = []
     used: set[str] = set()
     for place, piece in enumerate(_PLACE.split(_completed(options.text, controls))):
-        key = "unique_id" if piece == "label" else piece
+        key = _INSTEAD.get(piece, piece)
+        if key == "deadline" and key not in controls:
+            key = "threshold"  # The address asks in minutes what the file asks by the clock.
         if place % 2 == 0:
             words.append(Word(text=_after_mark(words, piece)))
         elif key in controls and key not in used:
             used.add(key)
-            words.append(controls[key])
+            after = _after_the_timetable(answered) if piece == "deadline" != key else ""
+            words.append(replace(controls[key], text=after))
         else:
             words.append(Word(text=_plain(key, options, answered)))
     return words, [word for key, word in controls.items() if key not in used]
@@ -243,12 +309,16 @@ def _completed(text: str, controls: Mapping[str, Word]) -> str:
     return said + "?"
 
 
+def _after_the_timetable(answered: Answered) -> str:
+    return f" {answered.unit} after the timetable"
+
+
 def _after_mark(words: list[Word], piece: str) -> str:
     """``piece`` without the comma it begins with, which stays on the line of the control."""
     mark = re.match(r"[,.;:?!]+", piece)
     if mark is None or not words or not words[-1].name:
         return piece
-    words[-1] = replace(words[-1], text=mark[0])
+    words[-1] = replace(words[-1], text=words[-1].text + mark[0])
     return piece[mark.end() :]
 
 
@@ -256,7 +326,7 @@ def _plain(key: str, options: QuestionOptions, answered: Answered) -> str:
     """A placeholder that is no control here, as text."""
     return {
         "unique_id": answered.choice.label,
-        "place": options.place,
+        "place": options.place_of(answered.choice.unique_id),
         "walk_min": f"{answered.walk_min:g}",
     }.get(key, "")
 
@@ -264,28 +334,25 @@ def _plain(key: str, options: QuestionOptions, answered: Answered) -> str:
 def _controls(
     options: QuestionOptions,
     answered: Answered,
-    everyone: Sequence[str],
+    offer: Offer,
     days: Sequence[date],
     habits: Habits,
 ) -> Iterator[tuple[str, Word]]:
-    if len(everyone) > 1:
-        yield (
-            "unique_id",
-            Word(
-                name="unique_id",
-                label="which",
-                value=answered.choice.unique_id,
-                choices=[(each, options.label(each)) for each in everyone],
-            ),
-        )
+    if len(offer.which) > 1:
+        value = answered.choice.unique_id
+        yield "unique_id", Word(name="unique_id", label="which", value=value, choices=offer.which)
+    if len(offer.places) > 1:
+        pair = options.split(answered.choice.unique_id)
+        value = pair[1] if pair else ""
+        yield "place", Word(name="place", label="where", value=value, choices=offer.places)
     if answered.deadline is not None:
         yield "deadline", _deadline(answered, habits)
-        yield "walk_min", _walk(answered)
     else:
-        yield (
-            "threshold",
-            Word(name="threshold", label="at most", value=f"{answered.choice.threshold:g}"),
-        )
+        # What was asked: the walk is taken off the threshold that the answer is about.
+        value = f"{answered.choice.threshold + answered.walk_min:g}"
+        yield "threshold", Word(name="threshold", label="at most", value=value)
+    if answered.deadline is not None or answered.walk_min:
+        yield "walk_min", _walk(answered)
     known = sorted({*days, answered.date})
     yield (
         "date",
@@ -359,7 +426,8 @@ def _rows(name: str, answered: Answered, controls: Controls) -> list[Row]:
             choice=choice,
             here=choice.unique_id == answered.choice.unique_id,
             in_time=sum(choice.on_time),
-            address=f"/question/{name}" + replace(controls, unique_id=choice.unique_id).query(),
+            address=f"/question/{name}"
+            + replace(controls, unique_id=choice.unique_id, place=None).query(),
         )
         for choice in sorted(every, key=lambda choice: _planned(choice.scheduled))
     ]
@@ -412,7 +480,7 @@ def page_values(asked: Asked, reading: Reading) -> dict[str, Any]:
         + ", ".join(shown(dot) for dot in choice.dots),
         "furthest": shown(choice.dots[-1]),
         "choices_head": _choices_head(asked),
-        "where": f" in {asked.options.place}" if asked.options.place else "",
+        "where": f" in {asked.place}" if asked.place else "",
         "recent_words": _recent_words(asked),
         "recent_first": asked.recent.bars[0].title.split(":")[0] if asked.recent.bars else "",
         "recent_last": asked.recent.bars[-1].title.split(":")[0] if asked.recent.bars else "",
@@ -438,7 +506,7 @@ def plain_text(options: QuestionOptions) -> str:
         "threshold": "" if options.threshold is None else f"{options.threshold:g}",
         "date": options.date,
         "walk_min": f"{options.walk_min:g}",
-        "place": options.place,
+        "place": options.place_of(options.unique_id),
     }
     return _PLACE.sub(lambda found: words[found[1]], options.text)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fetchcast.serve import marks
-from fetchcast.serve.reading import BadAddress, Reading, SeriesLine
+from fetchcast.serve.reading import BadAddress, Reading
+from fetchcast.serve.records import SeriesLine
 
 PER_PAGE = 50
 

@@ -12,20 +12,27 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from fetchcast.errors import FetchcastError
+from fetchcast.events import RunEnd
+from fetchcast.serve import runs
 from fetchcast.serve.reading import Reading
 
 _STEP_S = 0.5
+_SAID_BYTES = 2000
+_QUIET_ENDS = frozenset({RunEnd.COMPLETE, RunEnd.INCOMPLETE, RunEnd.STOPPED, RunEnd.INTERRUPTED})
+"""Ends that the page of the run itself tells enough about."""
 _HEARTBEAT_S = 15.0
 
 
 class RunGoing(FetchcastError):
-    """A run was asked for while one that was started here goes; args: its process id."""
+    """A run was asked for while another one goes; args: its process id."""
 
     def __str__(self) -> str:
         (pid,) = self.args
@@ -73,15 +80,26 @@ def _event(name: str, text: str, mark: str) -> bytes:
     return f"event: {name}\nid: {mark}\n{lines}\n".encode()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mishap:
+    """A run that was started here and could not do its work."""
+
+    status: int
+    said: str
+    """The end of what it said."""
+
+
 class Starter:
     """Starts runs of the pipeline file, one at a time, each in a process of its own."""
 
     def __init__(self, reading: Reading) -> None:
+        self._reading = reading
         self._file = Path(reading.source.file)
         self._folder = reading.source.folder
         self._arguments = reading.source.run_arguments
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  as long as this object
 
     @property
     def possible(self) -> bool:
@@ -94,11 +112,21 @@ class Starter:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
+    @property
+    def mishap(self) -> Mishap | None:
+        """What the last run that was started here said, if it is over and could not work."""
+        status = None if self._process is None else self._process.poll()
+        if status is None or status in _QUIET_ENDS:
+            return None
+        size = os.fstat(self._said.fileno()).st_size
+        end = os.pread(self._said.fileno(), _SAID_BYTES, max(0, size - _SAID_BYTES))
+        return Mishap(status=status, said=end.decode("utf-8", "replace").strip())
+
     def start(self, subcommand: str) -> None:
         """Start ``fetchcast run FILE`` (or ``retry-failed``).
 
         Raises:
-            RunGoing: If one goes.
+            RunGoing: If one goes, whoever started it.
             NothingToRun: If no run may be started here.
         """
         if not self.possible:
@@ -106,6 +134,10 @@ class Starter:
         with self._lock:
             if (pid := self.going) is not None:
                 raise RunGoing(pid)
+            if (run := runs.going(self._reading)) is not None:
+                raise RunGoing(run.pid)
+            self._said.seek(0)
+            self._said.truncate()
             program = [sys.executable, "-m", "fetchcast", subcommand]
             command = [*program, *(self._arguments or ()), str(self._file.resolve())]
             self._process = subprocess.Popen(  # noqa: S603  our own program, no shell
@@ -113,7 +145,7 @@ class Starter:
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=self._said,
                 start_new_session=True,
             )
 
@@ -129,3 +161,4 @@ class Starter:
         self.stop()
         if self._process is not None:
             self._process.wait()
+        self._said.close()

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, floor, log10
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
+
+from fetchcast.serve.wording import duration, number
 
 DOTS = 20
 """Equally likely arrivals in a picture: the number travellers read most exactly (Kay and others,
@@ -253,6 +255,87 @@ def bars(
         zero=round(zero, 1),
         bar_width=round(pitch * 0.72, 2),
         bars=drawn,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Answers a second over a run's time, with a mark wherever another limit began to be felt."""
+
+    width: float
+    height: float
+    bar_width: float
+    bars: tuple[Bar, ...]
+    ticks: tuple[Tick, ...]
+    limits: tuple[Tick, ...]
+    """Numbered as in the table of limits."""
+    most: float
+    """Of the highest bar."""
+    words: str
+
+
+class Timed(Protocol):
+    """A part of a run's time and how fast answers came in it."""
+
+    @property
+    def after_s(self) -> float:
+        """Since the run's beginning."""
+
+    @property
+    def lasts_s(self) -> float:
+        """How long it is."""
+
+    @property
+    def per_second(self) -> float:
+        """Answers a second."""
+
+
+class Begun(Protocol):
+    """Something that began at a moment of the run."""
+
+    @property
+    def after_s(self) -> float:
+        """Since the run's beginning."""
+
+
+def speed(
+    spans: Sequence[Timed], limits: Sequence[Begun], *, width: float = 640, height: float = 110
+) -> Speed | None:
+    """A bar for each of ``spans``; None if there is nothing to draw."""
+    if not spans:
+        return None
+    most = max(span.per_second for span in spans)
+    pitch = width / len(spans)
+    first, lasts = spans[0].after_s, spans[0].lasts_s
+    whole = lasts * len(spans)
+
+    def place(after_s: float) -> float:
+        return round(min(max(0.0, (after_s - first) / whole), 1.0) * width, 1)
+
+    drawn = tuple(
+        Bar(
+            x=round(at * pitch, 1),
+            y=round(height * (1 - span.per_second / (most or 1)), 1),
+            height=round(height * span.per_second / (most or 1), 1),
+            above=True,
+            title=f"+{duration(span.after_s)}: {number(span.per_second)} a second",
+            over="",
+        )
+        for at, span in enumerate(spans)
+    )
+    middle = sorted(span.per_second for span in spans)[len(spans) // 2]
+    return Speed(
+        width=width,
+        height=height,
+        bar_width=round(max(pitch - 1, pitch * 0.7), 2),
+        bars=drawn,
+        ticks=(Tick(0, f"+{duration(first)}"), Tick(width, f"+{duration(first + whole)}")),
+        limits=tuple(
+            Tick(place(limit.after_s), str(at)) for at, limit in enumerate(limits, start=1)
+        ),
+        most=most,
+        words=f"Answers a second in {len(spans)} parts of {duration(lasts)}: "
+        f"half of the time at least {number(middle)}, at most {number(most)}.",
     )
 
 

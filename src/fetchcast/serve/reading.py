@@ -18,6 +18,7 @@ from fetchcast.clock import Clock
 from fetchcast.errors import DestinationError, FetchcastError
 from fetchcast.forecast import outlook
 from fetchcast.serve.queries import Store, quoted, rows
+from fetchcast.serve.records import SeriesLine
 from fetchcast.serve.source import Source
 
 ALL = "ALL"
@@ -47,28 +48,6 @@ class BadAddress(FetchcastError):
     def __str__(self) -> str:
         name, value, expected = self.args
         return f"{name} = {value!r} in the address: expected {expected}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesLine:
-    """One series, as a list shows it."""
-
-    series: str
-    unique_id: str
-    unit: str
-    frequency: str
-    time_zone: str
-    observations: int
-    scored: int
-    missing: int
-    first_ds: datetime | None
-    last_ds: datetime | None
-    note: str | None
-    skill: float | None
-    """The share of the historical average's loss that the forecast saves."""
-    coverage_80: float | None
-    surprise: float | None
-    """How far the last observation lay from the middle of its backtest, in half widths of 80 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,13 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from fetchcast.serve import reading
-
 PLURAL = {
     "forecast": "steps",
     "backtest": "steps",
     "history": "points",
     "leaderboard": "models",
     "totals": "totals",
+    "anomalies": "anomalies",
 }
 """Under which name a part of a series holds its rows."""
 
@@ -31,7 +30,7 @@ class QuestionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One series: what it is, how much of it there is, how well it can be forecast."""
+    """One series, as a list shows it: what it is, how much there is, how well it is forecast."""
 
     series: str
     unique_id: str
@@ -45,8 +44,10 @@ class SeriesLine(msgspec.Struct, frozen=True, kw_only=True):
     last_ds: datetime | None
     note: str | None
     skill: float | None
+    """The share of the historical average's loss that the forecast saves."""
     coverage_80: float | None
     surprise: float | None
+    """How far the last observation lay from the middle of its backtest, in half widths of 80 %."""
 
 
 class SeriesPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +58,7 @@ class SeriesPage(msgspec.Struct, frozen=True, kw_only=True):
     series: list[SeriesLine]
 
 
-class _Said(msgspec.Struct, frozen=True, kw_only=True):
-    ds: datetime
-    step: int
-    model: str
-    mean: float | None
+class _Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     q025: float
     q05: float
     q10: float
@@ -71,6 +68,13 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True):
     q90: float
     q95: float
     q975: float
+
+
+class _Said(_Quantiles, frozen=True, kw_only=True):
+    ds: datetime
+    step: int
+    model: str
+    mean: float | None
     cutoff: datetime
     scheduled: datetime | None
 
@@ -85,6 +89,23 @@ class BacktestStep(_Said, frozen=True, kw_only=True):
     """What would have been said about one period, and what came."""
 
     y: float | None
+
+
+class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
+    """A period whose value lay outside the 95 % band that was drawn shortest before it."""
+
+    ds: datetime
+    y: float
+    q025: float
+    q975: float
+    cutoff: datetime
+
+
+class Anomalies(msgspec.Struct, frozen=True, kw_only=True):
+    """A series and the periods that surprised its forecast."""
+
+    series: SeriesLine
+    anomalies: list[Anomaly]
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,22 +138,13 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
     points: list[Observation]
 
 
-class Total(msgspec.Struct, frozen=True, kw_only=True):
+class Total(_Quantiles, frozen=True, kw_only=True):
     """All periods ahead taken together, from sample paths that keep how they hang together."""
 
     how: str
     """`sum`, `mean` or `max`."""
     steps: int
     mean: float
-    q025: float
-    q05: float
-    q10: float
-    q25: float
-    q50: float
-    q75: float
-    q90: float
-    q95: float
-    q975: float
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +194,23 @@ class PaceRecord(msgspec.Struct, frozen=True, kw_only=True):
     limit: str
 
 
+class SpeedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How many answers landed in a part of a run's time."""
+
+    after_s: float
+    lasts_s: float
+    answers: int
+
+
+class RefusedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An example of a call that the API refused then; it was asked again."""
+
+    after_s: float
+    status: int | None
+    url: str
+    head: str
+
+
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a run's log; `at` in seconds since 1970, UTC."""
 
@@ -201,7 +230,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_at: float
     ended_at: float | None
     exit_status: int | None
-    planned: int
+    planned: int | None
+    """Null where more calls followed from answers than were planned."""
     done: int
     seconds: float
     per_second: float
@@ -211,7 +241,28 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     pace: str
     stages: list[StageRecord]
     paces: list[PaceRecord]
+    speed: list[SpeedRecord]
+    refused: list[RefusedRecord]
     log: list[LogLine]
+
+
+class LimitRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the newest run says of an API's limit."""
+
+    host: str
+    figure: str
+    how: str
+
+
+class LandingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of all runs."""
+
+    counts: dict[str, int]
+    """Calls by their fate."""
+    resources: dict[str, dict[str, int]]
+    """The same by resource."""
+    size_bytes: int
+    limits: list[LimitRecord]
 
 
 class FailedRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +281,18 @@ class ColumnRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     type: str
+
+
+class ProfileRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of a table in figures."""
+
+    name: str
+    type: str
+    present: int
+    missing: int
+    distinct: int | None
+    least: str | None
+    most: str | None
 
 
 class TableRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,8 +351,3 @@ def shapes() -> dict[str, Any]:
     """The components that `described` routes speak of."""
     described(ProblemAnswer)
     return dict(_SHAPES)
-
-
-def series_line(line: reading.SeriesLine) -> SeriesLine:
-    """A line of the list, as the API writes it."""
-    return msgspec.convert(line, SeriesLine, from_attributes=True)

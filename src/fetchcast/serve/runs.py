@@ -13,9 +13,12 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from fetchcast.errors import LandingError
+from fetchcast.extract.addresses import redacted
 from fetchcast.landing.reader import Reader, open_reader
-from fetchcast.landing.runs import Logged, Run
+from fetchcast.landing.runs import Logged, Refusal, Run
 from fetchcast.landing.schema import JOURNAL
 from fetchcast.records import Fate
 from fetchcast.serve.reading import NotThere, Reading, nearest
@@ -26,7 +29,10 @@ _LOG_PAGE = 1000
 _LOG_SHOWN = 200
 _FAILED_SHOWN = 100
 _FELT_SHOWN = 30
+_REFUSED_SHOWN = 20
 _HEAD_BYTES = 400
+_MOST_BINS = 60
+_BINS_S = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
 _FINISHED = {
     "complete": "every call is accounted for",
     "incomplete": "some calls failed",
@@ -73,6 +79,31 @@ class Felt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """How many answers landed in one part of a run's time."""
+
+    after_s: float
+    """Since the run's beginning."""
+    lasts_s: float
+    answers: int
+
+    @property
+    def per_second(self) -> float:
+        """How fast that was."""
+        return self.answers / self.lasts_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedCall:
+    """A call that the API refused then; it was asked again."""
+
+    after_s: float
+    status: int | None
+    url: str
+    head: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     """A run as its page shows it."""
 
@@ -81,7 +112,8 @@ class RunView:
     words: str
     going: bool
     done: int
-    planned: int
+    planned: int | None
+    """None while nobody can know: pages and children of calls were not planned."""
     seconds: float
     per_second: float
     left_s: float | None
@@ -92,6 +124,9 @@ class RunView:
     stages: Sequence[RunStage]
     felt: Sequence[Felt]
     """The limits in the order in which they were felt."""
+    speed: Sequence[Span]
+    refused: Sequence[RefusedCall]
+    """Examples, the newest first."""
     log: Sequence[Logged]
 
 
@@ -114,6 +149,8 @@ class Kept:
 
     counts: Mapping[str, int]
     size_bytes: int
+    resources: Mapping[str, Mapping[str, int]]
+    """The same counts by resource."""
 
 
 @contextmanager
@@ -144,13 +181,24 @@ def every(reading: Reading) -> tuple[list[RunView], Kept]:
     """All runs, the newest first, and what has landed; nothing before the first run."""
     folder = reading.source.landing
     if folder is None or not (folder / JOURNAL).exists():
-        return [], Kept(counts={}, size_bytes=0)
+        return [], Kept(counts={}, size_bytes=0, resources={})
     with reader(reading) as landing:
         kept = Kept(
-            counts={str(fate): count for fate, count in landing.counts().items()},
+            counts=_named(landing.counts()),
             size_bytes=landing.size_bytes,
+            resources={name: _named(found) for name, found in landing.resources().items()},
         )
-        return [_view(run, (), reading) for run in landing.runs()], kept
+        return [_view(run, (), (), reading) for run in landing.runs()], kept
+
+
+def _named(counts: Mapping[Fate, int]) -> dict[str, int]:
+    return {str(fate): count for fate, count in counts.items()}
+
+
+def going(reading: Reading) -> Run | None:
+    """The run that goes at this moment, whoever started it."""
+    views, _ = every(reading)
+    return next((view.run for view in views if view.going), None)
 
 
 def one(reading: Reading, run_id: str) -> RunView:
@@ -160,16 +208,21 @@ def one(reading: Reading, run_id: str) -> RunView:
         run = next((run for run in found if run.id == run_id), None)
         if run is None:
             raise NotThere("run", run_id, nearest(run_id, [run.id for run in found]))
-        return _view(run, list(_log(landing, run_id)), reading)
+        until = run.ended_at or reading.clock.now()
+        landed = landing.landed_between(run.started_at, until)
+        return _view(run, list(_log(landing, run_id)), landed, reading)
 
 
 def failed(reading: Reading) -> list[FailedCall]:
-    """The calls that have no answer, at most a hundred."""
+    """The calls that have no answer, at most a hundred; none before the first run."""
+    folder = reading.source.landing
+    if folder is not None and not (folder / JOURNAL).exists():
+        return []
     with reader(reading) as landing:
         return [
             FailedCall(
                 key=call.key,
-                url=call.url,
+                url=redacted(call.url),
                 status=call.status,
                 attempts=call.attempts,
                 reason=call.reason or "",
@@ -186,25 +239,28 @@ def _log(landing: Reader, run_id: str) -> Iterator[Logged]:
         after = lines[-1].seq
 
 
-def _view(run: Run, log: Sequence[Logged], reading: Reading) -> RunView:
+def _view(
+    run: Run, log: Sequence[Logged], landed: Sequence[tuple[float, int]], reading: Reading
+) -> RunView:
     counts, now = run.counts, reading.clock.now()
     silent = run.ended_at is None and now - run.heartbeat_at > _SILENT_S
-    going = run.ended_at is None and not silent
-    end = run.ended_at or (now if going else run.heartbeat_at)
+    alive = run.ended_at is None and not silent
+    end = run.ended_at or (now if alive else run.heartbeat_at)
     seconds = max(0.0, end - run.started_at)
     done = sum(int(counts.get(fate, 0)) for fate in Fate) + int(counts.get("passed") or 0)
-    planned = run.planned or done
+    # Pages and children are calls that no plan knew: more may come than were counted.
+    planned = run.planned if run.planned is not None and done <= run.planned else None
     asked = sum(int(counts.get(fate, 0)) for fate in (Fate.LANDED, Fate.EMPTY, Fate.FAILED))
-    stages = _stages(run, log, end, going=going)
+    stages = _stages(run, log, end, going=alive)
     extracting = next((stage.seconds for stage in stages if stage.name == "extract"), None)
     per_second = asked / (extracting or seconds) if asked and (extracting or seconds) else 0.0
-    left = max(0, planned - done) / per_second if going and per_second else None
+    left = (planned - done) / per_second if alive and per_second and planned is not None else None
     state = "silent" if silent else run.state
     return RunView(
         run=run,
         state=state,
         words=_words(state, run, now),
-        going=going,
+        going=alive,
         done=done,
         planned=planned,
         seconds=seconds,
@@ -219,7 +275,11 @@ def _view(run: Run, log: Sequence[Logged], reading: Reading) -> RunView:
         body_bytes=int(counts.get("body_bytes", 0)),
         stages=stages,
         felt=_felt(run, log, end),
-        log=log[-_LOG_SHOWN:],
+        speed=_speed(landed, run.started_at),
+        refused=[_refused(line, run) for line in log if line.kind == "refused"][
+            : -_REFUSED_SHOWN - 1 : -1
+        ],
+        log=[line for line in log if line.kind not in {"pace", "refused"}][-_LOG_SHOWN:],
     )
 
 
@@ -279,6 +339,33 @@ def _felt(run: Run, log: Sequence[Logged], end: float) -> list[Felt]:
     ][-_FELT_SHOWN:]
 
 
+def _speed(landed: Sequence[tuple[float, int]], begun: float) -> list[Span]:
+    """How many answers came when, in at most `_MOST_BINS` equal parts."""
+    if not landed:
+        return []
+    first, last = landed[0][0], landed[-1][0]
+    width = next((w for w in _BINS_S if (last - first) / w < _MOST_BINS), _BINS_S[-1])
+    bins = [0] * (int((last - first) / width) + 1)
+    for at, answers in landed:
+        bins[int((at - first) / width)] += answers
+    # A batch is dated by its end, so the first answers were under way a little before it.
+    start = max(0.0, first - begun - width / 2)
+    return [
+        Span(after_s=start + place * width, lasts_s=width, answers=answers)
+        for place, answers in enumerate(bins)
+    ]
+
+
+def _refused(line: Logged, run: Run) -> RefusedCall:
+    told = msgspec.json.decode(line.text, type=Refusal)
+    return RefusedCall(
+        after_s=max(0.0, line.at - run.started_at),
+        status=told.status,
+        url=redacted(told.url),
+        head=told.head,
+    )
+
+
 def as_record(view: RunView) -> dict[str, Any]:
     """A run as the API writes it."""
     run = view.run
@@ -309,6 +396,23 @@ def as_record(view: RunView) -> dict[str, Any]:
                 "limit": felt.what,
             }
             for felt in view.felt
+        ],
+        "speed": [
+            {
+                "after_s": round(span.after_s, 3),
+                "lasts_s": span.lasts_s,
+                "answers": span.answers,
+            }
+            for span in view.speed
+        ],
+        "refused": [
+            {
+                "after_s": round(call.after_s, 3),
+                "status": call.status,
+                "url": call.url,
+                "head": call.head,
+            }
+            for call in view.refused
         ],
         "log": [
             {"seq": line.seq, "at": line.at, "kind": line.kind, "text": line.text}
