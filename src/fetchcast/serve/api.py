@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote
 
@@ -158,73 +159,85 @@ def _series(api: APIRouter, reading: Reading) -> None:
         api.get(f"{place}/{what}.csv", tags=["series"], **records.described_csv())(as_csv)
         api.get(f"{place}/{what}", tags=["series"], **records.described(kind))(as_json)
 
-    def forecast(series: str, unique_id: str, model: str | None) -> Rows:
-        view = reading.view(series, unique_id, model=model)
-        return [{**_step(step), "p_running": step.p_running} for step in view.fan]
+    for part in _parts(reading):
+        both(*part)
 
-    def backtest(series: str, unique_id: str, model: str | None) -> Rows:
-        view = reading.view(series, unique_id, model=model)
-        return [{**_step(step), "y": step.y} for step in view.backtest]
 
-    def anomalies(series: str, unique_id: str, model: str | None) -> Rows:
-        view = reading.view(series, unique_id, model=model)
-        return [
-            {
-                "ds": step.ds,
-                "y": step.y,
-                "q025": step.q["q025"],
-                "q975": step.q["q975"],
-                "cutoff": step.cutoff,
-            }
-            for step in explorer.outliers(view)
-        ]
-
-    def history(series: str, unique_id: str, model: str | None) -> Rows:
-        del model  # What was observed is the same for all.
-        names = ("ds", "y", "scheduled", "scored")
-        points = reading.history(series, unique_id)
-        return [{name: getattr(point, name) for name in names} for point in points]
-
-    def leaderboard(series: str, unique_id: str, model: str | None) -> Rows:
-        return reading.view(series, unique_id, model=model).leaderboard
-
-    both(
+def _parts(reading: Reading) -> Iterator[tuple[str, type, Fetch, Sequence[str] | None, str]]:
+    """Name, shape, rows, columns and summary of each part of a series."""
+    yield (
         "forecast",
         records.Forecast,
-        forecast,
+        partial(_forecast, reading),
         [*_STEP_COLUMNS, "p_running"],
         "What is expected of each period ahead: mean and quantiles.",
     )
-    both(
+    yield (
         "backtest",
         records.Backtest,
-        backtest,
+        partial(_backtest, reading),
         [*_STEP_COLUMNS, "y"],
         "What would have been said at each cutoff, beside what came.",
     )
-    both(
+    yield (
         "history",
         records.Observations,
-        history,
+        partial(_history, reading),
         ["ds", "y", "scheduled", "scored"],
         "What was observed.",
     )
-
-    both(
+    yield (
         "anomalies",
         records.Anomalies,
-        anomalies,
+        partial(_anomalies, reading),
         ["ds", "y", "q025", "q975", "cutoff"],
         "Observations outside the 95 % band that the backtest drew.",
     )
-    both(
+    yield (
         "totals",
         records.Totals,
         lambda series, unique_id, _: reading.totals(series, unique_id),
         ["how", "steps", "mean", *_QUANTILES],
         "Sum, mean and maximum of all periods ahead; their intervals are not sums of intervals.",
     )
-    both("leaderboard", records.Leaderboard, leaderboard, None, "Each model's backtest in figures.")
+    yield (
+        "leaderboard",
+        records.Leaderboard,
+        lambda series, unique_id, model: reading.view(series, unique_id, model=model).leaderboard,
+        None,
+        "Each model's backtest in figures.",
+    )
+
+
+def _forecast(reading: Reading, series: str, unique_id: str, model: str | None) -> Rows:
+    view = reading.view(series, unique_id, model=model)
+    return [{**_step(step), "p_running": step.p_running} for step in view.fan]
+
+
+def _backtest(reading: Reading, series: str, unique_id: str, model: str | None) -> Rows:
+    view = reading.view(series, unique_id, model=model)
+    return [{**_step(step), "y": step.y} for step in view.backtest]
+
+
+def _anomalies(reading: Reading, series: str, unique_id: str, model: str | None) -> Rows:
+    view = reading.view(series, unique_id, model=model)
+    return [
+        {
+            "ds": step.ds,
+            "y": step.y,
+            "q025": step.q["q025"],
+            "q975": step.q["q975"],
+            "cutoff": step.cutoff,
+        }
+        for step in explorer.outliers(view)
+    ]
+
+
+def _history(reading: Reading, series: str, unique_id: str, model: str | None) -> Rows:
+    del model  # What was observed is the same for all.
+    names = ("ds", "y", "scheduled", "scored")
+    points = reading.history(series, unique_id)
+    return [{name: getattr(point, name) for name in names} for point in points]
 
 
 def _step(step: Step) -> dict[str, Any]:

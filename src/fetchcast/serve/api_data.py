@@ -67,6 +67,12 @@ def add_runs(api: APIRouter, reading: Reading) -> None:
 
 def add_tables(api: APIRouter, reading: Reading) -> None:
     """``/tables`` and ``/sql``."""
+    _add_lists(api, reading)
+    _add_rows(api, reading)
+    _add_sql(api, reading)
+
+
+def _add_lists(api: APIRouter, reading: Reading) -> None:
 
     @api.get("/tables", tags=["tables"], **records.described(list[records.TableRecord]))
     def table_list(request: Request) -> Response:
@@ -88,6 +94,8 @@ def add_tables(api: APIRouter, reading: Reading) -> None:
         """Each column of a table in figures."""
         return json_answer(request, tables.profiles(reading.store, tables.one(reading.store, name)))
 
+
+def _add_rows(api: APIRouter, reading: Reading) -> None:
     def chosen(name: str, asked: list[str], sort: str, limit: int, offset: int) -> pa.Table:
         table = tables.one(reading.store, name)
         view = tables.View(
@@ -138,6 +146,8 @@ def add_tables(api: APIRouter, reading: Reading) -> None:
         answer = chosen(name, filter, sort, limit, offset)
         return json_answer(request, _rows(answer, cut=False))
 
+
+def _add_sql(api: APIRouter, reading: Reading) -> None:
     @api.get("/sql.csv", tags=["tables"], **records.described_csv())
     def sql_csv(request: Request, q: str) -> Response:
         """The answer to one SELECT as CSV."""
