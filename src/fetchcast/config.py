@@ -43,6 +43,7 @@ from fetchcast.extract.rules import AnswerOptions
 from fetchcast.extract.transport import TransportOptions
 from fetchcast.forecast import QuestionOptions, SeriesOptions
 from fetchcast.landing.options import LandingOptions
+from fetchcast.plan.pagination import SINGLE_PAGE
 from fetchcast.plan.params import parent_of, seconds_in
 from fetchcast.plan.planner import CallOptions
 from fetchcast.transform.options import TableOptions
@@ -447,11 +448,24 @@ def _check_references(pipeline: PipelineFile) -> None:
     for name, table in pipeline.table.items():
         for source in table.sources:
             _check_known(f"table.{name}.from", source, pipeline.resource)
+            if table.every_call:
+                _check_every_call(name, source, pipeline.resource[source])
     for name, series in pipeline.series.items():
         if not series.sql.strip():
             raise ConfigError(f"series.{name}.sql", None, "a query; it is required")
     for name, question in pipeline.question.items():
         _check_known(f"question.{name}.series", question.series, pipeline.series)
+
+
+def _check_every_call(table: str, source: str, resource: ResourceOptions) -> None:
+    """A row for every planned call needs calls that are all in the plan."""
+    key = f"table.{table}.every_call"
+    if resource.parent is not None:
+        raise ConfigError(
+            key, "true", f"false: the calls of {source!r} follow from a parent's rows"
+        )
+    if resource.paginator != SINGLE_PAGE:
+        raise ConfigError(key, "true", f"false: the calls of {source!r} have more pages each")
 
 
 def _check_parents(resources: Mapping[str, ResourceOptions]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from fetchcast.records import Answer
+from fetchcast.records import Answer, Request
 
 _OK, _REDIRECT = 200, 300
 _NO_CONTENT = 204
@@ -168,6 +168,14 @@ def _charset(answer: Answer) -> str:
 def is_conditional(headers: Mapping[str, str]) -> bool:
     """Whether a request with ``headers`` asks for what has changed only."""
     return not _CONDITIONS.isdisjoint(headers)
+
+
+def without_conditions(request: Request) -> Request:
+    """``request`` as the plan makes it, whatever was asked about changes."""
+    if not is_conditional(request.headers):
+        return request
+    kept = {name: value for name, value in request.headers.items() if name not in _CONDITIONS}
+    return msgspec.structs.replace(request, headers=kept)
 
 
 def judge(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +44,7 @@ from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.reader import Reader, open_connection
 from fetchcast.landing.retention import drop_bodies
 from fetchcast.landing.runs import Memory, Refusal, RunInfo
-from fetchcast.records import Fate, Outcome
+from fetchcast.records import Fate, Landed, Outcome
 
 T = TypeVar("T")
 
@@ -159,6 +159,10 @@ class Writer:
     def validators(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         """Headers that ask "changed since?" for those of ``keys`` whose answers offered them."""
         return self._reader.validators(keys)
+
+    def by_keys(self, keys: Sequence[str]) -> Iterator[Landed]:
+        """The newest answers to ``keys`` that are on the disk, in the order of their landing."""
+        return self._reader.by_keys(keys)
 
     # -- what is told about the run
 

@@ -38,10 +38,12 @@ from fetchcast.landing.retention import drop_bodies
 from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.writer import Writer, open_writer
 from fetchcast.pipeline.ask import Selection, plans, rules
+from fetchcast.pipeline.follow import Follower, kept_headers, paginator_scope
 from fetchcast.pipeline.pacing import AnyPace, open_pacing
 from fetchcast.pipeline.predict import predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
 from fetchcast.pipeline.store import Store, Stored, check_destinations, shape_scope
+from fetchcast.plan.pagination import AUTO, SINGLE_PAGE, Detected
 from fetchcast.plan.planner import Plan
 from fetchcast.records import Fate
 
@@ -120,7 +122,7 @@ async def arun(
     planned = flow.count_plans()  # Before the landing is touched: a wrong file leaves no trace.
     async with (
         open_writer(
-            pipeline.landing_folder, clock=clock, events=events, options=kept(pipeline)
+            pipeline.landing_folder, clock=clock, events=events, options=kept(pipeline, flow.plans)
         ) as writer,
         told(writer, flow, planned),
     ):
@@ -129,15 +131,16 @@ async def arun(
     return report
 
 
-def kept(pipeline: Pipeline) -> LandingOptions:
-    """The landing's options, with the headers that a table of the file carries into rows."""
+def kept(pipeline: Pipeline, plans: Sequence[Plan]) -> LandingOptions:
+    """The landing's options, with the headers that tables carry and that pages are found by."""
     carried = {
         source.removeprefix("header:").lower()
         for table in pipeline.table.values()
         for source in table.carry.values()
         if source.startswith("header:")
     }
-    headers = dict.fromkeys((*pipeline.landing.headers, *sorted(carried)))
+    read = sorted(carried | kept_headers(plans))
+    headers = dict.fromkeys((*pipeline.landing.headers, *read))
     return msgspec.structs.replace(pipeline.landing, headers=(*headers,))
 
 
@@ -173,7 +176,7 @@ async def _pulse(writer: Writer, flow: _Flow, planned: int) -> None:
         if flow.counters.stage is Stage.EXTRACT and (now := flow.limit()) != felt:
             felt = now
             flow.events(Paced(at=flow.clock.now(), text=felt))
-        writer.heartbeat(flow.counts(), planned)
+        writer.heartbeat(flow.counts(), flow.counters.planned or planned)
 
 
 def _end_of(error: BaseException) -> RunEnd:
@@ -278,7 +281,9 @@ class _Flow:
     async def retain(self, writer: Writer, loaded_seq: int) -> None:
         """Drop bodies that are loaded and were kept as long as the file says."""
         kept_s = self.pipeline.landing.kept_s
-        if kept_s is not None:
+        # What is still to be asked follows from answers that are there.
+        unfinished = self.has_lists and self.report.end is not RunEnd.COMPLETE
+        if kept_s is not None and not unfinished:
             before = self.clock.now() - kept_s
             await writer.errand(
                 lambda journal: drop_bodies(journal, loaded_seq=loaded_seq, before=before)
@@ -292,13 +297,42 @@ class _Flow:
                 self.report.resources[plan.name] = ResourceReport(planned=plan.count())
         return sum(report.planned for report in self.report.resources.values())
 
+    @property
+    def has_lists(self) -> bool:
+        """Whether calls follow from answers."""
+        return any(plan.parent or plan.paging != SINGLE_PAGE for plan in self.plans)
+
+    def follower(self, writer: Writer) -> Follower:
+        """With what earlier runs found out about pages."""
+        known = {
+            plan.name: msgspec.convert(memory.value, Detected)
+            for plan in self.plans
+            if plan.paging == AUTO and (memory := writer.recall(paginator_scope(plan)))
+        }
+
+        def say(text: str) -> None:
+            self.events(Notice(at=self.clock.now(), text=text))
+
+        return Follower(self.pipeline, self.plans, say=say, detected=known)
+
+    def keep_detected(self, writer: Writer, follower: Follower) -> None:
+        """What was found out about pages is where the next run begins."""
+        for plan in self.plans:
+            if plan.paging == AUTO and (found := follower.detected.get(plan.name)):
+                writer.remember(paginator_scope(plan), msgspec.to_builtins(found))
+        self.report.notes += follower.notes()
+
     async def ask(self, writer: Writer) -> None:
         """Make the calls that have not landed."""
+        follower = self.follower(writer)
         selection = Selection(
             fates=writer.fates,
             validators=writer.validators,
             clock=self.clock,
             events=self.events,
+            follower=follower,
+            stored=writer.by_keys,
+            keep=writer.take,
             only=self.options.only,
             failed_only=self.options.failed_only,
             again=self.options.again,
@@ -313,6 +347,7 @@ class _Flow:
                     self.report.resources[outcome.request.resource].fates[Fate.SKIPPED] += 1
                     await writer.put(outcome)
             finally:
+                self.keep_detected(writer, follower)
                 await writer.flush()
                 self.report.extract_s = self.clock.monotonic() - begun
         self.account(selection, stopped)
@@ -344,6 +379,7 @@ class _Flow:
                 rules=rules(self.pipeline),
                 retry=retry,
                 credentials=credentials,
+                follow=selection.follow if self.has_lists else None,
             )
             try:
                 requests = chain.from_iterable(map(selection.requests, self.plans))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -11,19 +11,25 @@ import msgspec
 
 from fetchcast.clock import Clock
 from fetchcast.config import Pipeline
-from fetchcast.events import Committed, Ended, Event, Events, Passed
+from fetchcast.events import Committed, Ended, Event, Events, MorePlanned, Passed
 from fetchcast.extract.engine import Rules
 from fetchcast.extract.rules import any_counter
+from fetchcast.pipeline.follow import Follower, as_outcome
+from fetchcast.plan.pagination import Chain
 from fetchcast.plan.planner import Plan, skip_key
-from fetchcast.records import Fate, Outcome, Planned, Request
+from fetchcast.records import Fate, Followed, Landed, Outcome, Planned, Request
 
 _WINDOW = 500
 """Rows whose keys are looked up at a time: all keys are never held."""
 
 _DONE = frozenset({Fate.LANDED, Fate.EMPTY})
+_NOT_MODIFIED = 304
 
 Fates = Callable[[Sequence[str], float | None], Mapping[str, Fate]]
 """Of these keys, those with an answer that is not from before the moment (None: any answer)."""
+
+Stored = Callable[[Sequence[str]], Iterable[Landed]]
+"""The newest answers to these keys, of those that are kept."""
 
 Validators = Callable[[Sequence[str]], Mapping[str, Mapping[str, str]]]
 """Of these keys, those that can be asked "changed since?", and the headers that ask it."""
@@ -63,7 +69,10 @@ class Selection:
         fates: What the landing knows of these keys.
         validators: How to ask for what has changed since the answers it has.
         clock: For the ends of rows that make no call.
-        events: Told of rows that need no call.
+        events: Told of rows that need no call, and of calls that become known.
+        follower: Says which calls follow from an answer.
+        stored: The answers to these keys that are in the landing.
+        keep: Takes the end of a call that is not asked any more.
         only: One key, or its first digits; None for all.
         failed_only: Only calls that failed in an earlier run.
         again: Also calls that have landed.
@@ -73,6 +82,9 @@ class Selection:
     validators: Validators
     clock: Clock
     events: Events
+    follower: Follower
+    stored: Stored
+    keep: Callable[[Outcome], object]
     only: str | None = None
     failed_only: bool = False
     again: bool = False
@@ -88,12 +100,35 @@ class Selection:
     """How many of these are bad rows that nobody asked to skip."""
     _pending: set[str] = field(default_factory=set)
     _ended: deque[str] = field(default_factory=deque)
+    _commits: int = 0
+    _begun: float = 0.0
+    _before: dict[str, dict[str, Request]] = field(default_factory=dict)
+    """Key of a list's first page -> the pages it had when it was asked last."""
+
+    def __post_init__(self) -> None:
+        # The landing keeps whole seconds: an answer from this one may be an earlier run's.
+        self._begun = float(int(self.clock.now()) + 1)
 
     def requests(self, plan: Plan) -> Iterator[Request]:
         """The calls of ``plan`` that are to be made now; each key once."""
-        rows = plan.rows()
-        while window := list(islice(rows, _WINDOW)):
-            yield from self._window(plan, window)
+        return self._chosen(plan, plan.rows(), known=True)
+
+    def follow(self, outcome: Outcome) -> Followed:
+        """What follows from the end of a call that was just made; a `fetchcast.records.Follow`."""
+        if not self.follower.follows(outcome.request.resource):
+            return Followed(outcome=outcome)
+        ensuing = self.follower.after(self._with_body(outcome))
+        changed = ensuing.outcome.fate is not outcome.fate
+        if ensuing.over is not None:
+            self._withdraw(ensuing.over)
+        if self.only is not None:
+            return Followed(outcome=ensuing.outcome if changed else outcome)
+        pages, children = ensuing.pages, ensuing.children
+        return Followed(
+            outcome=ensuing.outcome if changed else outcome,
+            pages=None if pages is None else self._chosen(ensuing.plan, pages, live=True),
+            children=self._all_chosen(children) if children else None,
+        )
 
     def watch(self, event: Event) -> None:
         """Forget keys that are on the disk: from there on the landing knows them."""
@@ -101,33 +136,137 @@ class Selection:
             case Ended(outcome=outcome):
                 self._ended.append(outcome.request.key)
             case Committed(count=count):
+                self._commits += 1
                 for _ in range(min(count, len(self._ended))):
                     self._pending.discard(self._ended.popleft())
 
-    def _window(self, plan: Plan, window: list[Planned]) -> Iterator[Request]:
-        fates = self._fates(plan, window)
-        conditions = self._conditions(window, fates)
-        passed = 0
-        for row in window:
+    def _all_chosen(self, children: list[tuple[Plan, Iterator[Planned]]]) -> Iterator[Request]:
+        for plan, rows in children:
+            yield from self._chosen(plan, rows, live=True)
+
+    def _chosen(
+        self, plan: Plan, rows: Iterator[Planned], *, known: bool = False, live: bool = False
+    ) -> Iterator[Request]:
+        """Those of ``rows`` that are to be asked, and of what follows from the others.
+
+        Args:
+            plan: Of the rows.
+            rows: Of the plan, or what follows from an answer.
+            known: The run has counted them before.
+            live: They follow from a call of this run: they are wanted whatever is asked again.
+        """
+        # A stack of our own: a list of ten thousand pages is not ten thousand generators deep.
+        levels = [(plan, rows, known)]
+        while levels:
+            plan, rows, known = levels[-1]
+            window = list(islice(rows, _WINDOW))
+            if not window:
+                levels.pop()
+                continue
+            if not known:
+                at, count = self.clock.now(), len(window)
+                self.events(MorePlanned(at=at, resource=plan.name, count=count))
+            done: list[Request] = []
+            yield from self._window(plan, window, done, live=live)
+            if self.follower.follows(plan.name):
+                levels += self._ensuing(done)
+
+    def _ensuing(self, done: list[Request]) -> list[tuple[Plan, Iterator[Planned], bool]]:
+        """What follows from answers that landed before."""
+        found: list[tuple[Plan, Iterator[Planned], bool]] = []
+        requests = {request.key: request for request in done}
+        for landed in self.stored([*requests]):
+            ensuing = self.follower.after(as_outcome(landed, requests[landed.key]))
+            if ensuing.pages is not None:
+                found.append((ensuing.plan, ensuing.pages, False))
+            found += ((plan, rows, False) for plan, rows in ensuing.children)
+        return found
+
+    def _window(
+        self, plan: Plan, window: list[Planned], done: list[Request], *, live: bool
+    ) -> Iterator[Request]:
+        """The calls of ``window`` that are to be made; ``done`` takes those with an answer."""
+        fates, conditions = self._known(plan, window)
+        commits, passed = self._commits, 0
+        for place, row in enumerate(window):
             if row.request is None:
                 self._skip(row)
-            elif self._is_repeat(row.request):
+                continue
+            if commits != self._commits:
+                # Equal calls may have landed since: they are made once.
+                commits = self._commits
+                fates = {**fates, **self._fates(plan, window[place:])}
+            key = row.request.key
+            if self._is_repeat(row.request):
                 self.repeated[plan.name] += 1
                 passed += 1
-            elif self._wanted(row.request.key, fates.get(row.request.key)):
-                self._pending.add(row.request.key)
-                yield _asking(row.request, conditions.get(row.request.key))
+            elif self._wanted(key, fates.get(key), live=live):
+                self._pending.add(key)
+                self._remember_list(plan, row.request)
+                yield _asking(row.request, conditions.get(key))
             else:
-                done = fates.get(row.request.key) in _DONE
-                (self.already if done else self.unselected)[plan.name] += 1
+                is_done = fates.get(key) in _DONE
+                (self.already if is_done else self.unselected)[plan.name] += 1
                 passed += 1
+                if is_done:
+                    done.append(row.request)
         if passed:
             self.events(Passed(at=self.clock.now(), count=passed))
+
+    def _known(
+        self, plan: Plan, window: list[Planned]
+    ) -> tuple[Mapping[str, Fate], Mapping[str, Mapping[str, str]]]:
+        fates = self._fates(plan, window)
+        return fates, self._conditions(window, fates)
+
+    # -- lists that are asked again
+
+    def _remember_list(self, plan: Plan, request: Request) -> None:
+        """Before the first page of a list is asked again: which pages the list had."""
+        if request.page == 0 and self.follower.is_paged(plan.name):
+            before = self.follower.listed(request, self.stored)
+            if len(before) > 1:
+                self._before[request.key] = before
+
+    def _withdraw(self, chain: Chain) -> None:
+        """A list is complete: what was a page of it and is none now has no rows any more."""
+        before = self._before.pop(chain.first.key, None)
+        if before is None:
+            return
+        gone = before.keys() - set(chain.keys())
+        fates = self.fates([*gone], None)
+        for key in sorted(gone):
+            if fates.get(key) is Fate.LANDED:
+                self._ended.append(key)
+                self.keep(
+                    Outcome(
+                        request=before[key],
+                        fate=Fate.EMPTY,
+                        answer=None,
+                        attempts=0,
+                        reason="no page of its list any more",
+                        finished_at=self.clock.now(),
+                    )
+                )
+
+    def _with_body(self, outcome: Outcome) -> Outcome:
+        """304 confirms the answer that is kept: what follows is in that one."""
+        if outcome.answer is None or outcome.answer.status != _NOT_MODIFIED:
+            return outcome
+        kept = next(iter(self.stored([outcome.request.key])), None)
+        if kept is None:
+            return outcome
+        confirmed = as_outcome(kept, outcome.request)
+        return msgspec.structs.replace(confirmed, finished_at=outcome.finished_at)
+
+    # -- what is known of a call
 
     def _fates(self, plan: Plan, window: list[Planned]) -> Mapping[str, Fate]:
         """What is known of the calls in ``window``, leaving out answers that have grown old."""
         now = self.clock.now()
         oldest = None if plan.refresh_s is None else now - plan.refresh_s
+        if self.again:
+            oldest = self._begun
         by_moment: dict[float | None, list[str]] = defaultdict(list)
         for row in window:
             if row.request is not None:
@@ -152,12 +291,14 @@ class Selection:
     def _is_repeat(self, request: Request) -> bool:
         return request.key in self._pending
 
-    def _wanted(self, key: str, fate: Fate | None) -> bool:
+    def _wanted(self, key: str, fate: Fate | None, *, live: bool) -> bool:
+        if live:
+            return fate not in _DONE
         if self.only is not None:
             return key.startswith(self.only)
         if self.failed_only:
             return fate is Fate.FAILED
-        return self.again or fate not in _DONE
+        return fate not in _DONE
 
     def _skip(self, row: Planned) -> None:
         self.rejected += row.rejected

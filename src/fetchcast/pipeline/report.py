@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fetchcast.events import Ended, Event, RunEnd
+from fetchcast.events import Ended, Event, MorePlanned, RunEnd
 from fetchcast.forecast import Answered
 from fetchcast.records import Fate, Receipt
 
@@ -72,7 +72,9 @@ class RunReport:
     refused: int = 0
 
     def watch(self, event: Event) -> None:
-        """Count the ends of calls."""
+        """Count the ends of calls, and the calls that become known on the way."""
+        if isinstance(event, MorePlanned):
+            self.resources[event.resource].planned += event.count
         if isinstance(event, Ended):
             outcome = event.outcome
             self.resources[outcome.request.resource].fates[outcome.fate] += 1

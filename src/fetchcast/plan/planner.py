@@ -201,7 +201,7 @@ class Plan:
     ) -> None:
         self.name, self._options, self._folder, self._now = name, options, folder, now
         self.refresh_s = options.refresh_s
-        self._url = base_url.rstrip("/") + "/" + options.path.lstrip("/")
+        self.url = self._url = base_url.rstrip("/") + "/" + options.path.lstrip("/")
         self._params = {
             key: read_param(f"resource.{name}.params.{key}", raw)
             for key, raw in options.params.items()

@@ -1,0 +1,241 @@
+"""Resources whose parameters are in the rows of another: fetched while the parent still is."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from fetchcast import arun
+from fetchcast.config import Pipeline, pipeline_from
+from fetchcast.errors import ConfigError
+from fetchcast.pipeline import RunOptions, RunReport
+from fetchcast.records import Fate
+from fetchcast.testing import Api, Asked, Reply, cursor_pages, json_reply, running_api
+
+STATIONS = [{"code": f"S{n}", "place": {"name": f"Place {n}"}} for n in range(25)]
+
+
+def says(asked: Asked) -> Reply:
+    """Stations in pages of 10, sensors of a station, values of a sensor."""
+    parts = asked.path.strip("/").split("/")
+    if len(parts) == 1:
+        return cursor_pages(STATIONS, size=10)(asked)
+    number = int(parts[1][1:])
+    if len(parts) == 2:
+        sensors = [{"id": 10 * number + k, "kind": "pm" if k else "no2"} for k in range(2)]
+        return json_reply({"station": {"code": parts[1]}, "sensors": sensors})
+    return json_reply([{"value": int(parts[3]) * 2}])
+
+
+def pipeline(folder: Path, api: Api, **more: Any) -> Pipeline:
+    return pipeline_from(
+        {
+            "name": "air",
+            "api": {"base_url": api.url},
+            "resource": {
+                "values": {
+                    "path": "stations/{station}/sensors/{sensor}",
+                    "params": {
+                        "station": {"from": "sensors", "field": "^.station.code"},
+                        "sensor": {"from": "sensors", "field": "id"},
+                    },
+                },
+                "sensors": {
+                    "path": "stations/{code}",
+                    "params": {"code": {"from": "stations", "field": "code"}},
+                },
+                "stations": {
+                    "path": "stations",
+                    "paginator": {
+                        "type": "cursor",
+                        "path": "meta.next_cursor",
+                        "param": "cursor",
+                    },
+                },
+            },
+            "table": {
+                "stations": {"from": "stations", "rows": "data[*]"},
+                "sensors": {
+                    "from": "sensors",
+                    "rows": "sensors[*]",
+                    "carry": {"station": "param:code"},
+                },
+                "values": {
+                    "from": "values",
+                    "rows": "[*]",
+                    "carry": {
+                        "sensor": "param:sensor",
+                        "station": "param:station",
+                        "kind": "param:kind",
+                        "place": "param:place.name",
+                    },
+                },
+            },
+            **more,
+        },
+        folder=folder,
+    )
+
+
+def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(folder / "air.duckdb"), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def accounted(report: RunReport) -> None:
+    for one in report.resources.values():
+        assert one.planned == one.accounted, one
+
+
+async def test_three_generations(tmp_path: Path) -> None:
+    """Stations in pages, their sensors, their values; what a parent knows is on the child's rows.
+
+    The file's order does not matter; names of places come from grandparents.
+    """
+    async with running_api({"*": says}) as api:
+        made = pipeline(tmp_path, api)
+        report = await arun(made)
+        assert report.end == 0, report.failures
+        accounted(report)
+        assert {name: one.planned for name, one in report.resources.items()} == {
+            "values": 50,
+            "sensors": 25,
+            "stations": 3,
+        }
+        found = rows(tmp_path, "select station, sensor, value, kind, place from values")
+        assert len(found) == 50
+        for station, sensor, value, kind, place in found:
+            assert (station, value) == (f"S{sensor // 10}", sensor * 2)
+            assert kind == ("pm" if sensor % 10 else "no2")
+            assert place == f"Place {sensor // 10}"
+        assert max(Counter(api.hits).values()) == 1
+        asked = len(api.hits)
+        again = await arun(made)
+        assert len(api.hits) == asked
+        accounted(again)
+
+
+async def test_children_begin_while_parents_are_fetched(tmp_path: Path) -> None:
+    """The second page of stations comes after sensors of the first were asked for."""
+    async with running_api({"*": says}) as api:
+        await arun(pipeline(tmp_path, api))
+        lists = [i for i, hit in enumerate(api.hits) if "cursor=" in hit]
+        sensors = [i for i, hit in enumerate(api.hits) if hit.startswith("/stations/")]
+        assert sensors[0] < lists[-1]
+
+
+async def test_only_what_is_missing_is_asked_in_each_generation(tmp_path: Path) -> None:
+    """Sensors of one station and values of another failed: the next run asks just those."""
+    ill = {"/stations/S3", "/stations/S7/sensors/71"}
+
+    def sick(asked: Asked) -> Reply:
+        return json_reply({"error": 1}, 410) if asked.path in ill else says(asked)
+
+    async with running_api({"*": sick}) as api:
+        made = pipeline(tmp_path, api)
+        first = await arun(made)
+        assert first.end == 3
+        assert first.count(Fate.FAILED) == 2
+        accounted(first)
+        ill.clear()
+        asked = len(api.hits)
+        retried = await arun(made, options=RunOptions(failed_only=True))
+        assert sorted(api.hits[asked:]) == [
+            "/stations/S3",
+            "/stations/S3/sensors/30",
+            "/stations/S3/sensors/31",
+            "/stations/S7/sensors/71",
+        ]
+        assert retried.end == 0
+        assert rows(tmp_path, "select count(*) from values") == [(50,)]
+
+
+async def test_equal_children_of_several_parents_are_asked_once(tmp_path: Path) -> None:
+    """Forty orders of three customers make three calls for customers."""
+    orders = [{"id": n, "customer": {"id": n % 3}} for n in range(40)]
+
+    def shop(asked: Asked) -> Reply:
+        if asked.path == "/orders":
+            return cursor_pages(orders, size=5)(asked)
+        return json_reply({"id": int(asked.path.rsplit("/", 1)[1])})
+
+    raw = {
+        "name": "air",
+        "resource": {
+            "orders": {"path": "orders", "paginator": "auto"},
+            "customers": {
+                "path": "customers/{id}",
+                "params": {"id": {"from": "orders", "field": "customer.id"}},
+            },
+        },
+        "table": {
+            "orders": {"from": "orders", "rows": "data[*]"},
+            "customers": {"from": "customers"},
+        },
+    }
+    async with running_api({"*": shop}) as api:
+        raw["api"] = {"base_url": api.url}
+        report = await arun(pipeline_from(raw, folder=tmp_path))
+        hits = Counter(hit for hit in api.hits if hit.startswith("/customers"))
+        assert hits == {"/customers/0": 1, "/customers/1": 1, "/customers/2": 1}
+        assert rows(tmp_path, "select id from customers order by id") == [(0,), (1,), (2,)]
+        accounted(report)
+
+
+async def test_a_row_without_the_field_is_a_reject(tmp_path: Path) -> None:
+    """It is said which row of the parent makes no call, and the run is not complete."""
+    there = [{"code": "S1"}, {"name": "no code"}, {"code": None}, {"code": ["S2"]}]
+    routes = {"/stations": [json_reply({"data": there})], "*": says}
+    async with running_api(routes) as api:
+        report = await arun(pipeline(tmp_path, api))
+    assert report.end == 3
+    assert report.resources["sensors"].fates[Fate.SKIPPED] == 3
+    assert "code is empty" in report.failures[0].reason
+
+
+async def test_three_thousand_children(tmp_path: Path) -> None:
+    """Children are asked about as soon as there is room, and all at the pace that is allowed."""
+
+    async def slow(asked: Asked) -> Reply:
+        await asyncio.sleep(0.005)
+        if asked.path == "/parents":
+            return json_reply([{"id": n} for n in range(300)])
+        if asked.path.startswith("/parents/"):
+            number = asked.path.split("/")[2]
+            return json_reply([{"child": f"{number}-{k}"} for k in range(10)])
+        return json_reply({"ok": 1})
+
+    raw = {
+        "name": "air",
+        "resource": {
+            "all": {"path": "parents"},
+            "parents": {"path": "parents/{id}", "params": {"id": {"from": "all", "field": "id"}}},
+            "children": {
+                "path": "children/{child}",
+                "params": {"child": {"from": "parents", "field": "child"}},
+            },
+        },
+        "table": {"parents": {"from": "parents", "carry": {"id": "param:id"}}},
+    }
+    async with running_api({"*": slow}) as api:
+        raw["api"] = {"base_url": api.url}
+        report = await arun(pipeline_from(raw, folder=tmp_path))
+        assert report.end == 0
+        assert report.resources["children"].fates[Fate.LANDED] == 3000
+        assert rows(tmp_path, "select count(*), count(distinct id) from parents") == [(3000, 300)]
+        accounted(report)
+
+
+def test_a_table_for_every_call_needs_calls_that_are_known(tmp_path: Path) -> None:
+    """`every_call` is about the plan: a list's pages and a parent's children are not in it."""
+    raw = {
+        "name": "x",
+        "api": {"base_url": "http://127.0.0.1:9"},
+        "resource": {"items": {"path": "items", "paginator": "auto"}},
+        "table": {"items": {"from": "items", "every_call": True}},
+    }
+    with pytest.raises(ConfigError, match=r"table\.items\.every_call"):
+        pipeline_from(raw, folder=tmp_path)
