@@ -28,6 +28,8 @@ class SandboxOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
     seed: int = 27
     """Decides which days are resampled from which, and which calls fail."""
+    etags: bool = False
+    """Fine answers carry an ``ETag``; who has it already (``If-None-Match``) is told 304."""
     host: str = "127.0.0.1"
     port: int = 0
     """0 takes a free port."""

@@ -10,7 +10,8 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -25,6 +26,7 @@ from fetchcast.sandbox.served import Call, Served, text
 
 # Linger on, for zero seconds: that is how a reset is asked for. Windows has shorter integers.
 _LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_FINE = 200
 _OPENED = frozenset({"routes", "paths"})
 """The parts of ``/stats`` that are written one entry a line."""
 
@@ -112,6 +114,7 @@ class _Server:
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
         self.ledger = Ledger()
         self._latency_s = options.latency_ms / 1000
+        self._etags = options.etags
         self._faults = Faults(share=options.fail_share, seed=options.seed)
         limit, v1_limit = options.concurrency, options.prh_v1_concurrency
         rail_api = rail.Rail(seed=options.seed, clock=clock)
@@ -157,7 +160,8 @@ class _Server:
             fault = self._faults.draw(request.path_qs)
             if fault is not None:
                 return _failure(fault)
-            return api.answer(_call(request, self.sandbox.url))
+            served = api.answer(_call(request, self.sandbox.url))
+            return _tagged(served, request) if self._etags and served.status == _FINE else served
         finally:
             gate.leave()
 
@@ -197,6 +201,13 @@ def _accepts_gzip(accept_encoding: str) -> bool:
         if name.strip() in {"gzip", "*"}:
             return quality.replace(" ", "").rstrip("0").rstrip(".") != "q="
     return False
+
+
+def _tagged(served: Served, request: web.BaseRequest) -> Served:
+    tag = f'"{blake2b(served.body, digest_size=8).hexdigest()}"'
+    if request.headers.get("If-None-Match") == tag:
+        return Served(status=304, body=b"", headers={"ETag": tag})
+    return replace(served, headers={**served.headers, "ETag": tag})
 
 
 def _failure(fault: Fault) -> Served | None:
