@@ -7,6 +7,7 @@ transaction, closes the copy and publishes it. `fetchcast.load.versions` has the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from fetchcast.records import LoadNote
 _WRITE_AFTER_ROWS = 500_000
 _LOAD_MEMORY = "160MB"
 """More is spilt to disk. With Python, Arrow and a batch a load stays below 400 MB."""
+_SHAPING = ("CREATE", "ALTER", "DROP")
+"""How statements begin after which a table may have other columns."""
 
 __all__ = ["DuckDB", "published_path", "read", "reading"]
 
@@ -115,26 +118,31 @@ class DuckDBEngine:
         """The tables that were noted."""
         self._connection = connection
         self._staged = self._unwritten = 0
+        self._known: dict[str, dict[str, str] | None] = {}
         with _told(url):
             connection.begin()
 
     def run(self, statement: str) -> int:
         """Execute; the number of rows it touched."""
         self.changed = True
+        if statement.startswith(_SHAPING):
+            self._known.clear()
         with _told(self.url):
-            row = self._connection.execute(statement).fetchone()
-        return int(row[0]) if row and isinstance(row[0], int) else 0
+            rows = self._connection.execute(statement).fetchall()
+        return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
 
     def columns(self, table: str) -> dict[str, str] | None:
         """Name to type, or None if there is no such table."""
-        return _columns(self._connection, table)
+        if table not in self._known:  # 3 ms a question, and several for each batch.
+            self._known[table] = _columns(self._connection, table)
+        return self._known[table]
 
     def is_ours(self, table: str) -> bool:
         """Whether the table carries our mark."""
-        row = self._connection.execute(
+        rows = self._connection.execute(
             "SELECT comment FROM duckdb_tables() WHERE table_name = ? AND NOT temporary", [table]
-        ).fetchone()
-        return row is not None and row[0] == sql.MARK
+        ).fetchall()
+        return bool(rows) and rows[0][0] == sql.MARK
 
     def create(self, table: str, columns: Mapping[str, str]) -> None:
         """Make the table, with our mark."""
@@ -203,8 +211,8 @@ class DuckDBEngine:
         with _told(self.url):
             known = self._connection.execute(
                 f"SELECT 1 FROM {place} WHERE load_id = ?", [note.load_id]
-            ).fetchone()
-            if known is None:
+            ).fetchall()
+            if not known:
                 self.changed = True
                 self.noted.add(note.table)
                 self._connection.execute(
@@ -212,7 +220,7 @@ class DuckDBEngine:
                     f"(SELECT coalesce(max(ordinal), 0) + 1 FROM {place})",
                     note_values(note),
                 )
-        return known is None
+        return not known
 
 
 def read(connection: duckdb.DuckDBPyConnection, sql_text: str, url: str) -> pa.Table:
@@ -281,7 +289,7 @@ class FilesEngine(DuckDBEngine):
     def _filled(self, table: str) -> bool:
         with _told(self.url):
             found = self._connection.execute(f"SELECT 1 FROM {self.name(table)} LIMIT 1")
-            return found.fetchone() is not None
+            return bool(found.fetchall())
 
     def write(self, table: str, target: Path) -> Path:
         """Write the table as Parquet, rows in the order they came in."""
@@ -395,11 +403,16 @@ def _open_published(path: Path, url: str) -> duckdb.DuckDBPyConnection:
 def _settle(
     connection: duckdb.DuckDBPyConnection, *, memory: str | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """Times in UTC whatever the machine's zone, nothing printed, and no more than ``memory``."""
+    """Times in UTC whatever the machine's zone, nothing printed, and no more than ``memory``.
+
+    With a bound of memory it is a load, which leaves half of the processors to the shaping of
+    what comes next.
+    """
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     if memory is not None:
         connection.execute(f"SET memory_limit = {sql.text_literal(memory)}")
+        connection.execute(f"SET threads = {max(1, (os.cpu_count() or 1) // 2)}")
     return connection
 
 

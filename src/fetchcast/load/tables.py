@@ -15,6 +15,7 @@ import pyarrow as pa
 from fetchcast.errors import DestinationError
 from fetchcast.load import sql
 from fetchcast.load.rows import check_key, settled
+from fetchcast.load.spoken import Spoken
 from fetchcast.records import REQUEST_KEY, Batch, Disposition, LoadNote, Receipt, Target
 
 STAGE = "_fetchcast_stage"
@@ -73,7 +74,8 @@ class TableLoading:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._begun: set[str] = set()
-        self._fresh: set[str] = set()
+        self._fresh: dict[str, Spoken] = {}
+        """Tables that this load has made, and the request keys it has brought."""
         self._cleared: dict[str, pa.Table] = {}
         self._noted: list[LoadNote] = []
         self.receipts: list[Receipt] = []
@@ -196,7 +198,7 @@ class TableLoading:
             if not types:
                 return None
             self._engine.create(table, types)
-            self._fresh.add(table)
+            self._fresh[table] = Spoken()
             return {}
         casts: dict[str, str] = {}
         for field in rows.schema:
@@ -274,17 +276,23 @@ class TableLoading:
         target = batch.target
         if rows.num_rows:
             check_key(rows, target.key, unique=False, at=(self._engine.url, target.table))
-        if target.table in self._fresh:
-            self._fresh.discard(target.table)
-            self._cleared_before(target, rows)
-            return 0
-        deleted = 0
-        if batch.keys and REQUEST_KEY in (self._engine.columns(target.table) or ()):
-            deleted += self._delete(target.table, _spoken(batch, rows), {})
+        if (spoken := self._fresh.get(target.table)) is not None:
+            # All that is there came with this load: mostly nothing can be in the way, and
+            # looking for it would join each batch with the whole table.
+            keys = _spoken(batch, rows)
+            met = spoken.meets(keys[REQUEST_KEY].to_pylist())
+            return self._delete_spoken(batch, keys) if met else 0
+        deleted = self._delete_spoken(batch, _spoken(batch, rows))
         if rows.num_rows and not (batch.keys and target.key == (REQUEST_KEY,)):
             new = self._cleared_before(target, rows)
             deleted += self._delete(target.table, new, casts)
         return deleted
+
+    def _delete_spoken(self, batch: Batch, keys: pa.Table) -> int:
+        table = batch.target.table
+        if batch.keys and REQUEST_KEY in (self._engine.columns(table) or ()):
+            return self._delete(table, keys, {})
+        return 0
 
     def _cleared_before(self, target: Target, rows: pa.Table) -> pa.Table:
         """The keys of ``rows`` that this load meets for the first time; remembers them."""
