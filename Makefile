@@ -69,8 +69,8 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-versi
 
 lock: $(VENV)/.made
 	$(COMPILE) --group build --output-file requirements/demo.txt
-	$(COMPILE) --extra statistical --group test --output-file requirements/test.txt
-	$(COMPILE) --extra statistical --group bench --output-file requirements/bench.txt
+	$(COMPILE) --extra statistical --extra dask --group test --output-file requirements/test.txt
+	$(COMPILE) --extra statistical --extra dask --group bench --output-file requirements/bench.txt
 
 clean:
 	rm -rf $(VENV) fetchcast-demo .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,7 +4,17 @@ import os
 import subprocess
 import sys
 
-HEAVY = ["pyarrow", "duckdb", "psycopg", "numpy", "pycurl", "aiohttp", "fastapi", "statsforecast"]
+HEAVY = [
+    "pyarrow",
+    "duckdb",
+    "psycopg",
+    "numpy",
+    "pycurl",
+    "aiohttp",
+    "fastapi",
+    "statsforecast",
+    "distributed",
+]
 
 
 def modules_after(code: str) -> set[str]:
@@ -21,7 +31,7 @@ def test_importing_the_package_imports_no_driver() -> None:
 
 def test_importing_the_run_imports_no_statistics_and_no_app() -> None:
     loaded = modules_after("from fetchcast import run")
-    assert loaded.isdisjoint({"statsforecast", "pandas", "fastapi", "uvicorn"})
+    assert loaded.isdisjoint({"statsforecast", "pandas", "fastapi", "uvicorn", "distributed"})
 
 
 def test_help_answers_at_once() -> None:

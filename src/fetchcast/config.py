@@ -28,6 +28,7 @@ from fetchcast.errors import (
     UnknownKey,
     WrongTable,
 )
+from fetchcast.executors.options import ExecutorOptions
 from fetchcast.extract.auth.files import in_files
 from fetchcast.extract.auth.hygiene import check_secrets, header_secrets
 from fetchcast.extract.auth.options import (
@@ -147,6 +148,8 @@ class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How calls are sent."""
     landing: LandingOptions = LandingOptions()
     """How long answers are kept."""
+    executor: ExecutorOptions = ExecutorOptions()
+    """Where work is done: in this process, in several, or on a cluster."""
     series: dict[str, SeriesOptions] = {}
     """What is forecast."""
     question: dict[str, QuestionOptions] = {}

@@ -22,6 +22,8 @@
         LandingDamaged                      a file is not what was written
       DestinationError                  5   the destination cannot be used
         QueryError                          a query could not be answered
+      ExecutorError                     5   the cluster, or what it shares, cannot be used
+        CoordinatorLost                     nobody lends permits any more
       SeriesError                       2   a series cannot be forecast
       QuestionError                     2   a question cannot be answered from the data there are
 
@@ -189,6 +191,26 @@ class DestinationError(FetchcastError):
 
 class QueryError(DestinationError):
     """A query could not be answered."""
+
+
+class ExecutorError(FetchcastError):
+    """Work cannot be done where it was sent; args: executor, what is wrong, what to do."""
+
+    exit_status = 5
+
+    def __str__(self) -> str:
+        executor, problem, hint = self.args
+        return f"{executor}: {problem}\nhint: {hint}"
+
+
+class CoordinatorLost(ExecutorError):
+    """Nobody lends permits for calls any more; args: what was seen."""
+
+    def __str__(self) -> str:
+        return (
+            f"the coordinator of the pace does not answer ({self.args[0]}); no call leaves without "
+            "its permit\nhint: what was committed is safe; run again to go on"
+        )
 
 
 class SeriesError(FetchcastError):

@@ -168,6 +168,10 @@ class Engine:
         finally:
             self._drop_all()
 
+    def wake(self) -> None:
+        """Ask the limiter again: something changed that no call of this engine brought about."""
+        self._woken.set()
+
     def _stopped(self) -> Stopped | None:
         if self._broken:
             return Stopped(reason=self._broken, own_cap=False)

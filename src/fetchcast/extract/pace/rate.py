@@ -32,6 +32,7 @@ class Rate:
         "clean",
         "climbing",
         "hint_s",
+        "lag_s",
         "limit",
         "ready_at",
         "remembered",
@@ -49,6 +50,8 @@ class Rate:
         """Nothing was refused yet since the pace began."""
         self.hint_s = 0.0
         """How long a refusal costs: what Retry-After said last."""
+        self.lag_s = 0.0
+        """How long before it leaves a call is settled on, where a pace is lent to others."""
         self.clean = 0
         self.row = 0
         self.calls = 0
@@ -95,7 +98,7 @@ class Rate:
         self.row = 0
         if not self.waited:
             return
-        in_transit = self.limit * latency
+        in_transit = self.limit * (latency + self.lag_s)
         climb = min(0.2, 0.4 / max(1.0, in_transit))
         if self.hint_s > 0:
             # Twice as fast within the time that a refusal costs.
@@ -111,6 +114,9 @@ class Rate:
             # Each refusal costs this long: ask accordingly rarely.
             cost = self.hint_s * self.limit
             target, patience = min(_TARGET, 1 / (20 * cost)), max(patience, 40 * cost)
+        # What is settled on already says nothing about the present pace.
+        blind = self.limit * self.lag_s
+        patience += 2 * blind
         growth = 0.03 * target
         if self.hint_s > 0 and self.top > 1.05 * self.limit:
             # Half-way to what was refused in three times what a refusal costs.
@@ -119,7 +125,7 @@ class Rate:
             growth += 0.005 * (self.top - self.limit) / self.limit
         if self.clean > patience:
             growth *= 2.0 ** min(
-                20.0, (self.clean - patience) / min(30.0, max(4.0, 2 * self.limit))
+                20.0, (self.clean - patience) / (min(30.0, max(4.0, 2 * self.limit)) + blind)
             )
         return min(growth, 0.2, 0.3 / max(in_transit, 1e-9))
 
