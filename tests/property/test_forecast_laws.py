@@ -74,6 +74,23 @@ def test_the_statistical_family_does_not_look_ahead_either():
     assert len(upto(before, cut)) == 3 * 7 * 6
 
 
+@pytest.mark.parametrize("junk", [-500.0, 9.0])
+def test_nobody_looks_ahead_to_decide_who_is_asked(junk):
+    """Noise that turns into a trend after a cutoff, or goes on: what `combined` said is the same."""
+    pytest.importorskip("statsforecast", reason="the extra 'statistical' is not installed")
+    values = np.random.default_rng(5).gamma(1.5, 4, 110)
+    values[60:] += np.arange(50)
+    before = tables(values.tolist(), models="auto")["backtest"]
+    cut = sorted(set(before["cutoff"].to_pylist()))[3].date()
+    days = (cut - START).days + 1
+    changed = [*values[:days].tolist(), *[junk + k % 7 for k in range(110 - days)]]
+    after = tables(changed, models="auto")["backtest"]
+    combined = pc.field("model") == "combined"
+    said = upto(before.filter(combined), cut)
+    assert said == upto(after.filter(combined), cut)
+    assert len(said) == 4 * 7
+
+
 @settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(values=histories)
 def test_quantiles_never_cross(values):

@@ -7,7 +7,7 @@ look ahead even by mistake.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,13 +15,18 @@ from fetchcast.forecast.calibrate import Factors, Outcomes, calibrated, distance
 from fetchcast.forecast.combine import (
     COMBINED,
     EMPIRICAL,
+    NO_LEVEL,
+    STATISTICAL,
     Said,
     average,
     blend,
     bounded,
+    evidence,
     first_weights,
+    learnt_shares,
     learnt_weights,
     restlessness,
+    trusted,
 )
 from fetchcast.forecast.members import Members
 from fetchcast.forecast.metrics import pinball, scales
@@ -30,7 +35,7 @@ from fetchcast.forecast.panel import Panel
 from fetchcast.forecast.periods import Bools, Floats, Ints
 
 _ENOUGH = 5
-_POINTS = 20
+_POINTS = 10
 _ENOUGH_POINTS = 50_000
 _TOO_NARROW = 0.1
 
@@ -53,6 +58,8 @@ class Trial:
     """By model; the combined one first."""
     family_loss: Mapping[str, Floats]
     """The loss of each family's average, same shape as ``actual``."""
+    model_loss: Mapping[str, Mapping[str, Floats]]
+    """The loss of each model of the families whose models are fitted."""
     distance: Floats
     """From `fetchcast.forecast.calibrate.distances`, before calibration."""
 
@@ -108,6 +115,33 @@ def past_of(panel: Panel, targets: Ints, half_life: float, *, until: int | None 
     )
 
 
+def warmups(panel: Panel, first: int, reach: int, count: int, least: int) -> list[int]:
+    """Cutoffs before the ``first`` that is judged, to learn weights and widths from.
+
+    They lie a reach apart where the history allows, so that each is told something new; else as
+    far apart as there is room.
+
+    Args:
+        panel: The series.
+        first: The first cutoff that is judged.
+        reach: How far each looks ahead.
+        count: How many at most.
+        least: Observations that half of the judged series must have before the first of them.
+    """
+    values = panel.values[panel.scored.any(axis=1)]
+    seen = np.cumsum(~np.isnan(values), axis=1) >= least
+    ready = np.flatnonzero(seen.mean(axis=0) >= 0.5)  # noqa: PLR2004
+    if ready.size == 0 or int(panel.periods[ready[0]]) >= first:
+        return []
+    earliest = int(panel.periods[ready[0]])
+    newest = max(earliest, first - reach)
+    oldest = max(earliest, first - count * reach)
+    cuts = np.unique(np.linspace(oldest, newest, count).round().astype(np.int64))
+    # Through a hole of years nobody has anything to say.
+    there = np.isin(cuts, panel.periods)
+    return [int(cut) for cut in cuts[there]]
+
+
 @dataclass(slots=True)
 class Rehearsal:
     """Cutoff after cutoff, each with the weights and widths that were known by then."""
@@ -119,6 +153,31 @@ class Rehearsal:
     least: int
     """Observations a series must have before a cutoff to be judged."""
     trials: list[Trial] = field(default_factory=list)
+    warmups: list[Trial] = field(default_factory=list)
+    """Earlier cutoffs, learnt from but not judged."""
+
+    @property
+    def heard(self) -> list[Trial]:
+        """All that weights and widths are learnt from."""
+        return [*self.warmups, *self.trials]
+
+    def warm_up(self, cutoffs: Sequence[int], reach: int, rows: Ints | None, least: int) -> None:
+        """Stand at ``cutoffs`` to learn, with the fitted models of the series in ``rows`` alone."""
+        members = replace(self.members, rows=rows)
+        within = Rehearsal(
+            panel=self.panel,
+            members=members,
+            levels=self.levels,
+            half_life=self.half_life,
+            least=least,
+        )
+        for cutoff in cutoffs:
+            found = within.run(cutoff, reach)
+            if rows is not None and members.statistical:
+                asked = np.isin(np.arange(len(found.judged)), rows)
+                found = replace(found, judged=found.judged & asked[:, None])
+                within.trials[-1] = found
+        self.warmups = within.trials
 
     def run(self, cutoff: int, reach: int) -> Trial:
         """Stand at ``cutoff``, forecast the next ``reach`` periods, and look what came."""
@@ -130,8 +189,8 @@ class Rehearsal:
         scale, scale_squared = scales(past.values, past.periods, past.season)
         said = self.members.said(past, self.levels)
         plain, final = self.conclude(past, said, cutoff)
-        nine = self._nine(plain)
         y = np.where(judged, actual, 0.0)
+        shares = self.shares(cutoff)
         found = Trial(
             cutoff=cutoff,
             targets=targets,
@@ -141,9 +200,15 @@ class Rehearsal:
             scale_squared=scale_squared,
             said=_flat(final, said, self.members.beside(past, self.levels)),
             family_loss={
-                name: pinball(y, self._nine(average(models)), NINE) for name, models in said.items()
+                name: self._loss(y, average(models, shares.get(name)))
+                for name, models in said.items()
             },
-            distance=distances(y, nine),
+            model_loss={
+                name: {model: self._loss(y, each) for model, each in models.items()}
+                for name, models in said.items()
+                if name != EMPIRICAL and len(models) > 1
+            },
+            distance=distances(y, self._nine(plain)),
         )
         self.trials.append(found)
         return found
@@ -151,7 +216,7 @@ class Rehearsal:
     def conclude(self, past: Past, said: Said, cutoff: int | None) -> tuple[Prediction, Prediction]:
         """The families in one, as they are and calibrated, by what is known at ``cutoff``."""
         weights = self.weights(past, list(said), cutoff)
-        plain = blend(said, weights)
+        plain = blend(said, weights, self.shares(cutoff))
         widths = self.factors(past.targets.shape[1], cutoff, _belief(weights))
         final = calibrated(plain, widths, self.levels)
         return plain, bounded(final, self.members.least, self.members.most)
@@ -160,29 +225,46 @@ class Rehearsal:
         """The share of each family by what is known at ``cutoff`` (None: by everything)."""
         if len(families) == 1:
             return {families[0]: np.ones(len(past.values))}
-        first = first_weights(families, restlessness(past, past.targets.shape[1]))
-        sums = {name: np.zeros(len(past.values)) for name in families}
-        count, origins = np.zeros(len(past.values)), np.zeros(len(past.values))
-        for seen in self.trials:
-            known = _known(seen, cutoff) & (seen.scale > 0)[:, None]
-            for loss in seen.family_loss.values():
-                known = known & ~np.isnan(loss)
-            scale = np.where(seen.scale > 0, seen.scale, 1.0)[:, None]
-            for name, loss in seen.family_loss.items():
-                sums[name] += np.where(known, loss / scale, 0.0).sum(axis=1)
-            count += known.sum(axis=1)
-            origins += known.mean(axis=1)
-        if count.sum() < _POINTS:
+        restless = restlessness(past, past.targets.shape[1])
+        found = self._learnt(families, restless, cutoff)
+        if self.members.gated and float(np.median(restless)) > NO_LEVEL:
+            # A season or two in which the fitted did better is no level.
+            found |= {STATISTICAL: np.zeros(len(past.values)), EMPIRICAL: np.ones(len(past.values))}
+        return found
+
+    def _learnt(
+        self, families: Sequence[str], restless: Floats, cutoff: int | None
+    ) -> dict[str, Floats]:
+        losses = {
+            name: [(seen, seen.family_loss[name]) for seen in self.heard] for name in families
+        }
+        found, points, origins = _mean_losses(losses, cutoff, restless.size)
+        first = first_weights(families, restless)
+        if points < _POINTS:
             return first
-        with np.errstate(invalid="ignore", divide="ignore"):
+        # Who has nothing to find by the looks of the series must prove the looks wrong.
+        trust = trusted(evidence(origins))
+        return {
+            name: share * np.where(first[name] > 0, 1.0, trust)
+            for name, share in learnt_weights(found, origins).items()
+        }
+
+    def shares(self, cutoff: int | None) -> dict[str, dict[str, float]]:
+        """The share of each fitted model in its family by what is known at ``cutoff``."""
+        found: dict[str, dict[str, float]] = {}
+        for name, models in (self.heard[0].model_loss if self.heard else {}).items():
             losses = {
-                name: total / np.where(count > 0, count, np.nan) for name, total in sums.items()
+                model: [(seen, seen.model_loss[name][model]) for seen in self.heard]
+                for model in models
             }
-        return learnt_weights(losses, origins)
+            means, points, origins = _mean_losses(losses, cutoff, len(self.panel.ids))
+            if points >= _POINTS:
+                found[name] = learnt_shares(means, origins)
+        return found
 
     def factors(self, reach: int, cutoff: int | None, prior: float) -> Factors:
         """How much wider intervals must be, by what is known at ``cutoff``."""
-        found = [_outcomes(seen, cutoff) for seen in self.trials]
+        found = [_outcomes(seen, cutoff) for seen in self.heard]
         points = sum(each.step.size for each in found)
         if points < _POINTS:
             return Factors.believed(reach, prior)
@@ -196,9 +278,37 @@ class Rehearsal:
         )
         return factors(whole, reach, prior)
 
+    def _loss(self, y: Floats, said: Prediction) -> Floats:
+        return pinball(y, self._nine(said), NINE)
+
     def _nine(self, said: Prediction) -> Floats:
         at = np.searchsorted(self.levels, NINE - 1e-9)
         return np.asarray(said.quantiles[..., at], np.float64)
+
+
+def _mean_losses(
+    losses: Mapping[str, Sequence[tuple[Trial, Floats]]], cutoff: int | None, series: int
+) -> tuple[dict[str, Floats], int, Floats]:
+    """Each one's mean loss by series where all of them spoke, in units of the naive error.
+
+    Returns:
+        The means (NaN: nothing to compare), how many points they are of, and of how many cutoffs
+        of each series.
+    """
+    sums = {name: np.zeros(series) for name in losses}
+    count, origins = np.zeros(series), np.zeros(series)
+    for together in zip(*losses.values(), strict=True):
+        seen = together[0][0]
+        known = _known(seen, cutoff) & (seen.scale > 0)[:, None]
+        for _, loss in together:
+            known = known & ~np.isnan(loss)
+        scale = np.where(seen.scale > 0, seen.scale, 1.0)[:, None]
+        for name, (_, loss) in zip(losses, together, strict=True):
+            sums[name] += np.where(known, loss / scale, 0.0).sum(axis=1)
+        count += known.sum(axis=1)
+        origins += known.mean(axis=1)
+    counted = np.where(count > 0, count, np.nan)
+    return {name: total / counted for name, total in sums.items()}, int(count.sum()), origins
 
 
 def _belief(weights: Mapping[str, Floats]) -> float:

@@ -22,6 +22,9 @@ _PAIRS = ((3, 5), (2, 6), (1, 7), (0, 8))
 _PRIOR = 50.0
 """Independent outcomes that count as much as the belief that nothing must be changed."""
 
+_CUTOFFS = 3
+"""From so many on it can be seen how much they differ."""
+
 _NARROWEST, _WIDEST = 0.5, 4.0
 _BUCKET_POINTS = 500
 
@@ -103,7 +106,8 @@ def factors(past: Outcomes, horizon: int, prior: float = 1.0) -> Factors:
 
 def _bucket(past: Outcomes, here: Bools, prior: float) -> Floats:
     distance = past.distance[here]
-    trust = _independent(distance[:, 1] <= 1, past.target[here], past.series[here])
+    held, target = distance[:, 1] <= 1, past.target[here]
+    trust = _independent(held, target, target - past.step[here], past.series[here])
     trust /= trust + _PRIOR
     count = len(distance)
     ascending = np.sort(distance, axis=0)
@@ -112,21 +116,29 @@ def _bucket(past: Outcomes, here: Bools, prior: float) -> Floats:
     return np.asarray(prior + (raw - prior) * trust, np.float64)
 
 
-def _independent(held: Bools, target: Ints, series: Ints) -> float:
+def _independent(held: Bools, target: Ints, cutoff: Ints, series: Ints) -> float:
     """How many independent outcomes ``held`` is worth.
 
-    A storm hits all series on one day: how much the share that held differs from day to day tells
-    how much. All intervals of a series come from one history: no more than the series and days.
+    A storm hits all series on one day, and a missed level all steps of one cutoff: how much the
+    share that held differs from day to day, and from cutoff to cutoff, tells how much. All
+    intervals of a series come from one history: no more than the series and days.
     """
-    _, days = np.unique(target, return_inverse=True)
-    count = np.bincount(days)
-    most = count.size + np.unique(series).size
-    share = np.bincount(days, weights=held) / count
+    most = np.unique(target).size + np.unique(series).size
+    worth = _worth(held, target)
+    if np.unique(cutoff).size >= _CUTOFFS:
+        worth = min(worth, _worth(held, cutoff))
+    return float(min(worth, most, held.size))
+
+
+def _worth(held: Bools, group: Ints) -> float:
+    """How many independent outcomes would make the share that held differ so between groups."""
+    _, groups = np.unique(group, return_inverse=True)
+    count = np.bincount(groups)
+    share = np.bincount(groups, weights=held) / count
     chance, spread = float(held.mean()), float(share.var())
     if spread <= 0:
         return float(count.size)
-    worth = chance * (1 - chance) / spread * count.size
-    return float(min(max(worth, count.size), most, held.size))
+    return max(chance * (1 - chance) / spread * count.size, float(count.size))
 
 
 def calibrated(said: Prediction, found: Factors, levels: Floats) -> Prediction:

@@ -1,14 +1,14 @@
 """Several models become one: quantiles are averaged, level by level, in families.
 
-Within a family every model weighs the same. Between families the weight is equal too, unless the
-pooled backtest says clearly that one is worse; a choice per series by a few cutoffs loses more
-than it wins, so what a single series says is drawn towards what all of them say.
+Models weigh the same within a family, and families weigh the same, unless the pooled backtest says
+clearly that one is worse; a choice per series by a few cutoffs loses more than it wins, so what a
+single series says is drawn towards what all of them say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -28,19 +28,38 @@ Said: TypeAlias = Mapping[str, Mapping[str, Prediction]]
 Weights: TypeAlias = Mapping[str, Floats]
 """The share of each family, shape ``(series,)``; they need not add up to 1."""
 
+Shares: TypeAlias = Mapping[str, Mapping[str, float]]
+"""The share of each model in its family, by family and model; equal where a family is not named."""
+
+NO_LEVEL = 1.15
+"""Above this `restlessness` no statistical model has anything to find."""
+
+_INDEPENDENT = 2**0.5
+_DOUBT = 5.0
+"""Comparisons that count as much as the belief that values are independent."""
+
 _CLEARLY = 0.075
 _HARDLY = 0.025
+_MODEL_CLEARLY = 0.3
+_MODEL_HARDLY = 0.1
 _PRIOR_ORIGINS = 6.0
 _LEVEL_BELOW = 0.8
 _LEVEL_ABOVE = 1.0
 
 
-def average(said: Mapping[str, Prediction]) -> Prediction:
-    """The equal average of models; averages of ascending rows ascend, so no quantiles cross.
+def average(
+    said: Mapping[str, Prediction], shares: Mapping[str, float] | None = None
+) -> Prediction:
+    """The average of models; averages of ascending rows ascend, so no quantiles cross.
 
     A model with nothing to say about a series (NaN) leaves its share to the others.
+
+    Args:
+        said: What each model says.
+        shares: How much each model counts; the same for all if None.
     """
-    return weighted([(each, np.ones(len(each.mean))) for each in said.values()])
+    shares = shares or dict.fromkeys(said, 1.0)
+    return _heard([(each, np.full(len(each.mean), shares[name])) for name, each in said.items()])
 
 
 def weighted(parts: list[tuple[Prediction, Floats]]) -> Prediction:
@@ -59,15 +78,17 @@ def weighted(parts: list[tuple[Prediction, Floats]]) -> Prediction:
         return Prediction(quantiles=quantiles / total[..., None], mean=mean / total)
 
 
-def blend(said: Said, weights: Weights) -> Prediction:
+def blend(said: Said, weights: Weights, shares: Shares) -> Prediction:
     """All families in one; a family alone in saying something about a series has it all."""
-    families = {name: average(models) for name, models in said.items()}
-    parts = [(each, weights[name]) for name, each in families.items()]
+    return _heard([(average(each, shares.get(name)), weights[name]) for name, each in said.items()])
+
+
+def _heard(parts: list[tuple[Prediction, Floats]]) -> Prediction:
+    """`weighted`; where those with the weight are silent, whoever speaks is heard."""
     mixed = weighted(parts)
     if len(parts) == 1 or not np.isnan(mixed.mean).any():
         return mixed
-    # Where the family with the weight is silent, whoever speaks is heard.
-    heard = weighted([(each, np.ones(len(each.mean))) for each in families.values()])
+    heard = weighted([(each, np.ones(len(each.mean))) for each, _ in parts])
     gap = np.isnan(mixed.mean)
     return Prediction(
         quantiles=np.where(gap[..., None], heard.quantiles, mixed.quantiles),
@@ -75,11 +96,12 @@ def blend(said: Said, weights: Weights) -> Prediction:
     )
 
 
-def model_weights(said: Said, weights: Weights) -> dict[str, Floats]:
+def model_weights(said: Said, weights: Weights, shares: Shares) -> dict[str, Floats]:
     """Each model's share of the average by series; they add up to 1."""
     total = np.sum([weights[name] for name in said], axis=0)
+    within = {name: shares.get(name) or dict.fromkeys(said[name], 1.0) for name in said}
     return {
-        model: weights[name] / total / len(models)
+        model: weights[name] / total * within[name][model] / sum(within[name].values())
         for name, models in said.items()
         for model in models
     }
@@ -97,13 +119,15 @@ def bounded(said: Prediction, least: float | None, most: float | None) -> Predic
 def restlessness(past: Past, horizon: int) -> Floats:
     """How wrong the last cycle is as a forecast, against how wrong the mean so far is.
 
-    Both as far ahead as the horizon, at every period of the past. About 1.4 for independent
-    values, which have no level to find; well below 1 for a trend, a random walk, a strong season.
+    Both as far ahead as the horizon (or as half the history allows), at every period of the past.
+    About 1.4 for independent values, which have no level to find; well below 1 for a trend, a
+    random walk, a strong season. Drawn towards independence where there is little to compare.
 
     Returns:
-        Shape ``(series,)``; 1 where there is nothing to compare.
+        Shape ``(series,)``.
     """
-    lag = -(-horizon // past.season) * past.season
+    cycles = min(-(-horizon // past.season), past.periods.size // 2 // past.season)
+    lag = max(1, cycles) * past.season
     before = np.searchsorted(past.periods, past.periods - lag, side="right") - 1
     there = before >= 0
     before = before[there]
@@ -115,7 +139,9 @@ def restlessness(past: Past, horizon: int) -> Floats:
         mean = np.abs(past.values[:, there] - so_far[:, before])
         known = exact & ~np.isnan(naive) & ~np.isnan(mean)
         ratio = np.where(known, naive, 0).sum(axis=1) / np.where(known, mean, 0).sum(axis=1)
-    return np.where(np.isfinite(ratio), ratio, 1.0)
+    count = np.where(np.isfinite(ratio), known.sum(axis=1), 0)
+    compared = np.where(count > 0, ratio, 0.0) * count
+    return np.asarray((compared + _INDEPENDENT * _DOUBT) / (count + _DOUBT), np.float64)
 
 
 def first_weights(families: Sequence[str], restless: Floats) -> dict[str, Floats]:
@@ -146,14 +172,42 @@ def learnt_weights(losses: Mapping[str, Floats], origins: Floats) -> dict[str, F
     logs = np.log(np.maximum(np.stack([losses[name] for name in names]), 1e-12))
     with np.errstate(invalid="ignore"):
         pooled = np.log(np.maximum(np.array([_mean(losses[name], logs) for name in names]), 1e-12))
-    trust = origins / (origins + _PRIOR_ORIGINS)
+    trust = trusted(origins)
     known = ~np.isnan(logs).any(axis=0)
     own = np.where(known, logs, pooled[:, None])
     shift = np.where(known, trust, 0.0)
     worse = (own - own.min(axis=0)) * shift + (pooled - pooled.min())[:, None] * (1 - shift)
-    worse -= worse.min(axis=0)
+    worse = (worse - worse.min(axis=0)) * trusted(evidence(origins))
     share = np.clip((_CLEARLY - worse) / (_CLEARLY - _HARDLY), 0, 1)
     return {name: share[k] for k, name in enumerate(names)}
+
+
+_Number = TypeVar("_Number", float, Floats)
+
+
+def trusted(origins: _Number) -> _Number:
+    """How far what so many cutoffs say is believed, 0 to 1."""
+    return origins / (origins + _PRIOR_ORIGINS)
+
+
+def evidence(origins: Floats) -> float:
+    """How many cutoffs of one series so many of many series are worth; they are not independent."""
+    series = max(1, int(np.count_nonzero(origins)))
+    return float(origins.max(initial=0)) * float(np.sqrt(series))
+
+
+def learnt_shares(losses: Mapping[str, Floats], origins: Floats) -> dict[str, float]:
+    """The share of each model in its family: equal, but for models that are clearly worse.
+
+    Args:
+        losses: Each model's mean loss by series, as in `learnt_weights`.
+        origins: How many cutoffs stand behind each, shape ``(series,)``.
+    """
+    logs = np.log(np.maximum(np.stack(list(losses.values())), 1e-12))
+    pooled = np.log(np.maximum(np.array([_mean(each, logs) for each in losses.values()]), 1e-12))
+    worse = (pooled - pooled.min()) * trusted(evidence(origins))
+    share = np.clip((_MODEL_CLEARLY - worse) / (_MODEL_CLEARLY - _MODEL_HARDLY), 0, 1)
+    return dict(zip(losses, share.tolist(), strict=True))
 
 
 def _mean(losses: Floats, logs: Floats) -> float:

@@ -29,6 +29,8 @@ class Members:
     most: float | None = None
     rows: Ints | None = field(default=None)
     """Which series the statistical family is asked about; None: all."""
+    gated: bool = False
+    """Whether the statistical family is heard only where there is a level to find."""
 
     def said(self, past: Past, levels: Floats) -> Said:
         """What every member says, within the bounds."""
@@ -89,4 +91,5 @@ def members(
         spread=spread,
         least=options.min,
         most=options.max,
+        gated=auto,
     )

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from fetchcast.errors import SeriesError
 from fetchcast.forecast import scores, statistical, tables
-from fetchcast.forecast.backtest import Rehearsal, Trial, origins, past_of
-from fetchcast.forecast.combine import COMBINED, STATISTICAL, model_weights, restlessness
+from fetchcast.forecast.backtest import Rehearsal, Trial, origins, past_of, warmups
+from fetchcast.forecast.combine import COMBINED, NO_LEVEL, STATISTICAL, model_weights, restlessness
 from fetchcast.forecast.empirical import HALF_LIFE_DAYS, running
 from fetchcast.forecast.members import Members, members
 from fetchcast.forecast.metrics import pinball
@@ -32,8 +32,7 @@ _FEW_SERIES = 200
 _SAMPLE = 40
 _SHORT = 200
 _FITTED_ORIGINS = 5
-_NO_LEVEL = 1.15
-"""Above this `restlessness` no statistical model has anything to find."""
+_WARMUPS = 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -161,16 +160,35 @@ def _rehearsed(job: _Job, panel: Panel, horizon: int, levels: Floats) -> Rehears
         )
     rehearsal = Rehearsal(
         panel=panel,
-        members=_members(job, panel, cuts, reach, least),
+        members=_members(job, panel, cuts, reach),
         levels=levels,
         half_life=half_life(panel.grid.frequency, HALF_LIFE_DAYS),
         least=least,
     )
     if rehearsal.members.statistical and not job.options.origins:
         cuts = _fewer(cuts, int(np.median(np.count_nonzero(panel.spoken, axis=1))))
+    if cuts:
+        _warm_up(rehearsal, cuts[0], reach)
     for cut in cuts:
         rehearsal.run(cut, reach)
     return rehearsal
+
+
+def _warm_up(rehearsal: Rehearsal, first: int, reach: int) -> None:
+    """Learn weights and widths before the first judged cutoff, from some of many series."""
+    panel, least = rehearsal.panel, min(rehearsal.least, max(8, 2 * rehearsal.panel.season))
+    count = len(panel.ids)
+    sample = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).round().astype(np.int64))
+    cuts = warmups(panel, first, reach, _WARMUPS, least)
+    rehearsal.warm_up(cuts if count <= _FEW_SERIES else cuts[-1:], reach, sample, least)
+    everyone = rehearsal.members
+    if not everyone.statistical or count <= _FEW_SERIES or not rehearsal.warmups:
+        return
+    # Fitting thousands costs; if not even the sample gains by it, nobody is fitted.
+    past = past_of(panel, np.full((count, 1), first + 1), rehearsal.half_life, until=first)
+    families = list(rehearsal.warmups[0].family_loss)
+    if float(rehearsal.weights(past, families, first)[STATISTICAL].mean()) <= 0:
+        rehearsal.members = replace(everyone, statistical=())
 
 
 def _fewer(cuts: list[int], length: int) -> list[int]:
@@ -180,36 +198,28 @@ def _fewer(cuts: list[int], length: int) -> list[int]:
     return [cuts[k] for k in at]
 
 
-def _members(job: _Job, panel: Panel, cuts: Sequence[int], reach: int, least: int) -> Members:
-    """Whom to ask; the statistical family only where there is a level to find."""
+def _members(job: _Job, panel: Panel, cuts: Sequence[int], reach: int) -> Members:
+    """Whom to ask; the statistical family only where there is, or ever was, a level to find."""
     everyone = members(job.options, panel.season, statistics=True, own=job.own, spread=job.spread)
     if job.options.models != "auto" or not everyone.statistical:
         return everyone
-    without = replace(everyone, statistical=())
     days = half_life(panel.grid.frequency, HALF_LIFE_DAYS)
-    whole = past_of(panel, panel.last[:, None] + 1, days)
-    if float(np.median(restlessness(whole, reach or 1))) > _NO_LEVEL:
-        return without
+    ahead = max(reach, 1)
+    whole = past_of(panel, panel.last[:, None] + np.arange(1, ahead + 1), days)
+    restless = [float(np.median(restlessness(whole, ahead)))]
+    for cut in cuts:
+        targets = np.broadcast_to(np.arange(cut + 1, cut + ahead + 1), (len(panel.ids), ahead))
+        then = past_of(panel, targets, days, until=cut)
+        restless.append(float(np.median(restlessness(then, ahead))))
+    if min(restless) > NO_LEVEL:
+        return replace(everyone, statistical=())
     if not statistical.available():
         job.notes.append(
             f"{_some(panel.ids)}: seems to have a level, a trend or a season; models for that are "
             "not installed (pip install 'fetchcast[statistical]')"
         )
-        return without
-    if len(panel.ids) <= _FEW_SERIES or not cuts:
-        return everyone
-    sample = np.unique(np.linspace(0, len(panel.ids) - 1, _SAMPLE).round().astype(np.int64))
-    taste = Rehearsal(
-        panel=panel,
-        members=replace(everyone, rows=sample),
-        levels=NINE,
-        half_life=days,
-        least=least,
-    )
-    for cut in cuts[-2:]:
-        taste.run(cut, reach)
-    shares = taste.weights(whole, list(taste.trials[0].family_loss), None)
-    return everyone if float(shares[STATISTICAL].mean()) > 0 else without
+        return replace(everyone, statistical=())
+    return everyone
 
 
 def _some(ids: Sequence[str]) -> str:
@@ -289,7 +299,8 @@ def _forecasts(job: _Job, rehearsal: Rehearsal, horizon: int) -> list[pa.Table]:
     past = past_of(panel, targets, rehearsal.half_life)
     families = rehearsal.members.said(past, levels)
     _, final = rehearsal.conclude(past, families, None)
-    job.weights.append(model_weights(families, rehearsal.weights(past, list(families), None)))
+    weights = rehearsal.weights(past, list(families), None)
+    job.weights.append(model_weights(families, weights, rehearsal.shares(None)))
     said = {COMBINED: final}
     if job.few:
         said |= {name: each for models in families.values() for name, each in models.items()}
