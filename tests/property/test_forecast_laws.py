@@ -76,7 +76,7 @@ def test_the_statistical_family_does_not_look_ahead_either():
 
 @pytest.mark.parametrize("junk", [-500.0, 9.0])
 def test_nobody_looks_ahead_to_decide_who_is_asked(junk):
-    """Noise that turns into a trend after a cutoff, or goes on: what `combined` said is the same."""
+    """Noise that turns into a trend after a cutoff, or goes on: `combined` said the same."""
     pytest.importorskip("statsforecast", reason="the extra 'statistical' is not installed")
     values = np.random.default_rng(5).gamma(1.5, 4, 110)
     values[60:] += np.arange(50)
