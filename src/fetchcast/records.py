@@ -89,8 +89,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Its place in a list that comes in pages, from 0. Not part of what is sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the plan: a call, or the reason why there is none.
 
     Several rows may share a request (equal calls are made once); ``position`` is the row's place
@@ -263,6 +262,22 @@ class Destination(Protocol):
 
     def query(self, sql: str) -> pa.Table:
         """The rows of a read-only query; raises `QueryError` if it cannot be answered."""
+
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """What `query` gives, a piece at a time where the database can; no piece has no rows."""
+
+
+class Databases(Protocol):
+    """What a plan asks of databases; a pipeline gives it."""
+
+    def batches(self, sql: str, on: str | None) -> Iterator[pa.RecordBatch]:
+        """The rows of a read-only query, the same ones each time; ``on`` is an address."""
+
+    def count(self, sql: str, on: str | None) -> int:
+        """How many rows these are."""
+
+    def kept(self, condition: str, rows: pa.Table) -> Sequence[bool]:
+        """For which of ``rows`` a SQL condition is true; raises `QueryError` if it is none."""
 
 
 class Sink(Protocol):

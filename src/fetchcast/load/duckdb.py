@@ -25,6 +25,7 @@ from fetchcast.load.versions import Published, Versions, published_path
 from fetchcast.records import LoadNote
 
 _WRITE_AFTER_ROWS = 500_000
+_PIECE_ROWS = 20_480
 _LOAD_MEMORY = "160MB"
 """More is spilt to disk. With Python, Arrow and a batch a load stays below 400 MB."""
 _SHAPING = ("CREATE", "ALTER", "DROP")
@@ -92,6 +93,11 @@ class DuckDB:
         """
         with reading(self.path, self._url) as connection:
             return read(connection, sql_text, self._url)
+
+    def batches(self, sql_text: str) -> Iterator[pa.RecordBatch]:
+        """What `query` gives, a piece at a time."""
+        with reading(self.path, self._url) as connection:
+            yield from pieces(connection, sql_text, self._url)
 
     def _base(self, after: Published | None) -> Path | None:
         """What the next version starts from: the door if someone changed it, else the last."""
@@ -225,14 +231,52 @@ class DuckDBEngine:
 
 def read(connection: duckdb.DuckDBPyConnection, sql_text: str, url: str) -> pa.Table:
     """The rows of one read-only statement, times in UTC; raises `QueryError`."""
+    with _asked(connection, sql_text, url) as found:
+        return found.to_arrow_table()
+
+
+def pieces(
+    connection: duckdb.DuckDBPyConnection, sql_text: str, url: str
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one read-only statement, a piece at a time; raises `QueryError`."""
+    with _asked(connection, sql_text, url) as found:
+        yield from filter(len, found.to_arrow_reader(_PIECE_ROWS))
+
+
+@contextmanager
+def _asked(
+    connection: duckdb.DuckDBPyConnection, sql_text: str, url: str
+) -> Iterator[duckdb.DuckDBPyRelation]:
     try:
         statements = connection.extract_statements(sql_text)
         kinds = [statement.type for statement in statements]
         if kinds != [duckdb.StatementType.SELECT]:
             raise QueryError(url, "only one query that reads can be answered", "write one SELECT")
-        return connection.sql(sql_text).to_arrow_table()
+        yield connection.sql(sql_text)
     except duckdb.Error as error:
         raise QueryError(url, _text(error), "correct the SQL") from None
+
+
+class Conditions:
+    """Evaluates conditions over rows that are in memory; reads nothing else on this machine."""
+
+    def __init__(self) -> None:
+        self._connection = _settle(duckdb.connect())
+        self._connection.execute("SET enable_external_access = false")
+
+    def kept(self, condition: str, rows: pa.Table) -> list[bool]:
+        """For which of ``rows`` a SQL condition over their columns is true; raises `QueryError`."""
+        self._connection.register("row", rows)
+        try:
+            # The line end ends a comment; the brackets hold what is one expression.
+            text = f'SELECT coalesce(({condition}\n)::BOOLEAN, false) FROM "row"'
+            found = read(self._connection, text, "the filter")
+        finally:
+            self._connection.unregister("row")
+        if found.num_rows != rows.num_rows:
+            raise QueryError("the filter", "it is not one condition a row", "correct the SQL")
+        kept: list[bool] = found.column(0).to_pylist()
+        return kept
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str] | None:
@@ -323,6 +367,10 @@ class Reading:
     def query(self, sql_text: str, url: str) -> pa.Table:
         """The rows of one read-only statement."""
         return read(self._connection, sql_text, url)
+
+    def batches(self, sql_text: str, url: str) -> Iterator[pa.RecordBatch]:
+        """The same, a piece at a time."""
+        return pieces(self._connection, sql_text, url)
 
     def last_note(self, table: str) -> LoadNote | None:
         """The newest note about ``table``."""

@@ -83,11 +83,19 @@ class ParquetFolder:
         Raises:
             QueryError: If there are no files yet, or the query cannot be answered.
         """
+        with over_files(self._asked()) as reading:
+            return reading.query(sql_text, self._url)
+
+    def batches(self, sql_text: str) -> Iterator[pa.RecordBatch]:
+        """What `query` gives, a piece at a time."""
+        with over_files(self._asked()) as reading:
+            yield from reading.batches(sql_text, self._url)
+
+    def _asked(self) -> dict[str, Path]:
         files = self.files()
         if not files:
             raise QueryError(self._url, "there are no files yet", "`fetchcast run` makes them")
-        with over_files(files) as reading:
-            return reading.query(sql_text, self._url)
+        return files
 
     def files(self) -> dict[str, Path]:
         """Table to file as of the last whole load."""
@@ -188,6 +196,10 @@ class CsvFile:
     def query(self, sql_text: str) -> pa.Table:
         """The rows of a read-only query in DuckDB's SQL; types are those that were loaded."""
         return self._store.query(sql_text)
+
+    def batches(self, sql_text: str) -> Iterator[pa.RecordBatch]:
+        """What `query` gives, a piece at a time."""
+        return self._store.batches(sql_text)
 
     def _forget_if_deleted(self) -> None:
         if self._state.exists() and not self.path.exists():

@@ -32,6 +32,7 @@ COPY_WAYS = ("pgpq", "adbc")
 _COPY_ENV = "FETCHCAST_POSTGRES_COPY"
 _CHUNK_ROWS = 32_768
 _QUERY_TIMEOUT_S = 120
+_STREAM_TIMEOUT_S = 600.0
 _LOCK_TIMEOUT_S = 60
 _CONNECT_TIMEOUT_S = 15
 _OLDEST = 140_000
@@ -136,6 +137,18 @@ class PostgreSQL:
         Raises:
             QueryError: If the server cannot be reached or cannot answer.
         """
+        with self._asking(seconds) as session:
+            return _plain(session.arrow(sql_text))
+
+    def batches(self, sql_text: str) -> Iterator[pa.RecordBatch]:
+        """What `query` gives, a piece at a time; the server ends it after ten minutes."""
+        with self._asking(_STREAM_TIMEOUT_S) as session:
+            for batch in session.batches(sql_text):
+                yield from _plain(pa.Table.from_batches([batch])).to_batches()
+
+    @contextmanager
+    def _asking(self, seconds: float) -> Iterator[AdbcSession]:
+        """A session that only reads."""
         import adbc_driver_manager  # noqa: PLC0415  a driver is loaded if used
 
         try:
@@ -146,7 +159,7 @@ class PostgreSQL:
                 session.run("SET LOCAL TimeZone = 'UTC'")
                 if self._schema:
                     session.run(f"SET LOCAL search_path = {sql.quoted(self._schema)}, public")
-                return _plain(session.arrow(sql_text))
+                yield session
             finally:
                 session.close()
         except adbc_driver_manager.Error as error:
@@ -422,6 +435,12 @@ class AdbcSession:
         with self._connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetch_arrow_table()
+
+    def batches(self, statement: str) -> Iterator[pa.RecordBatch]:
+        """Execute and fetch as Arrow, a piece at a time."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            yield from filter(len, cursor.fetch_record_batch())
 
     def copy(self, table: str, schema: str | None, rows: pa.Table) -> None:
         """Ingest, which is a binary COPY."""

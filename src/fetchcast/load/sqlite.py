@@ -28,6 +28,7 @@ _WAIT_S = 10.0
 _CHUNK_ROWS = 10_000
 _MARKS = "_fetchcast_tables"
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_PIECE_ROWS = 20_480
 _READS = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 )
@@ -104,6 +105,10 @@ class SQLite:
             raise QueryError(self._url, str(error), "write one SELECT in SQLite's SQL") from None
         columns = list(zip(*rows, strict=True)) or [()] * len(names)
         return pa.Table.from_arrays([_as_arrow(values) for values in columns], names=names)
+
+    def batches(self, sql_text: str) -> Iterator[pa.RecordBatch]:
+        """What `query` gives, which it holds: SQLite says the type of a column with its values."""
+        yield from self.query(sql_text).to_batches(_PIECE_ROWS)
 
     def _reader(self) -> sqlite3.Connection:
         return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)

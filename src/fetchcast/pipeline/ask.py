@@ -14,6 +14,7 @@ from fetchcast.config import Pipeline
 from fetchcast.events import Committed, Ended, Event, Events, MorePlanned, Passed
 from fetchcast.extract.engine import Rules
 from fetchcast.extract.rules import any_counter
+from fetchcast.pipeline.databases import PlanDatabases
 from fetchcast.pipeline.follow import Follower, as_outcome
 from fetchcast.plan.pagination import Chain
 from fetchcast.plan.planner import Plan, skip_key
@@ -37,6 +38,7 @@ Validators = Callable[[Sequence[str]], Mapping[str, Mapping[str, str]]]
 
 def plans(pipeline: Pipeline, *, now: float) -> list[Plan]:
     """The plan of every resource, in the order of the file."""
+    databases = PlanDatabases(pipeline)
     return [
         Plan(
             name,
@@ -44,6 +46,7 @@ def plans(pipeline: Pipeline, *, now: float) -> list[Plan]:
             base_url=pipeline.api.base_url,
             folder=pipeline.folder,
             now=now,
+            databases=databases,
         )
         for name, options in pipeline.resource.items()
     ]

@@ -1,67 +1,155 @@
-"""Parameters: the values that fill a resource's placeholders, and where they come from."""
+"""Parameters as the file says them: what fills a resource's placeholders, and from where."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
-from typing import Any, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from fetchcast.errors import ConfigError, UnknownKey
+from fetchcast.errors import ConfigError, UnknownKey, WrongTable
 from fetchcast.plan.business_id import normalise
 from fetchcast.records import Scalar
 
 RULES: Mapping[str, Callable[[str], str]] = {"finnish_business_id": normalise}
 """What a value may be put through; each raises ValueError, with the reason, for a bad one."""
 
-_DURATION = re.compile(r"(\d+)\s*(day|week|month|year)s?")
-_DAYS = {"day": 1, "week": 7}
-_MOST = 20_000
-"""Spans beyond this are typing errors, and end before the calendar does."""
-
 
 class Dates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Days: the ``last`` so many whole ones (to yesterday), or ``from`` .. ``to``, inclusive."""
+    """Days, or windows of time: the ``last`` so many whole ones, or ``from`` .. ``to``.
+
+    ``{date}`` is where a window begins, ``{date.end}`` where it ends; carried into rows they are
+    ``param:date`` and ``param:date_end``.
+    """
 
     last: str | None = None
-    """So many whole ones, ending yesterday: "365 days", "8 weeks", "12 months", "1 year"."""
+    """So many, ending yesterday: "365 days", "8 weeks", "12 months", "1 year"; "48 hours" end with
+    the last whole hour."""
     from_: str | None = msgspec.field(default=None, name="from")
-    """The first day, like 2026-11-25."""
+    """The first day, like 2026-11-25, or the first moment, like 2026-11-25T06:00."""
     to: str | None = None
-    """The last day; yesterday if not given."""
+    """The last day, inclusive, or the moment at which all ends; yesterday if not given."""
     step: str = "1 day"
-    """From one day to the next."""
-    format: str = "%Y-%m-%d"
-    """How the API wants its days written, in strftime's letters."""
+    """From one to the next: "1 day", "2 weeks", "1 month", "6 hours". Days, weeks, months and years
+    follow the calendar of ``time_zone``; hours, minutes and seconds are as long as the clock says,
+    also when it is put forward or back."""
+    ends: Literal["inclusive", "exclusive"] = "inclusive"
+    """Whether ``{date.end}`` is the last second (day) in the window, or the first after it."""
+    format: str | None = None
+    """How the API wants them written, in strftime's letters, or ``unix`` (seconds since 1970) or
+    ``unix_ms``; 2026-11-25 for days, 2026-11-25T06:00:00+02:00 for shorter steps if not given."""
     time_zone: str = "UTC"
-    """Whose yesterday."""
+    """Whose yesterday, and where a day begins."""
+    written_in: str | None = None
+    """The zone in which they are written, where that is another one."""
 
     def __post_init__(self) -> None:
         if (self.last is None) == (self.from_ is None):
             raise ValueError("dates need either `last` or `from` (and `to`)")
 
 
-class Csv(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A column of a CSV file; parameters of the same file are read row by row, together."""
+class Several(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values of which a call may take several."""
+
+    group: int | None = None
+    """So many values go into one call, equal ones once."""
+    separator: str = ","
+    """Between them, in a path, a query, a header or a text; JSON gets a list."""
+
+    def __post_init__(self) -> None:
+        if self.group is not None and self.group < 1:
+            raise ValueError(f"group = {self.group}: expected 1 or more")
+
+
+class Values(Several, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Given values; ``["a", "b"]`` says the same where ``group`` is not needed."""
+
+    values: list[str | int | float | bool]
+    """One after the other."""
+
+
+class Numbers(Several, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Numbers ``from`` .. ``to``, inclusive."""
+
+    from_: int | float = msgspec.field(name="from")
+    """The first."""
+    to: int | float
+    """The last, if the steps meet it."""
+    step: int | float = 1
+    """From one to the next; below 0 to count down."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.step:
+            raise ValueError("step = 0: expected another number")
+        if (self.to - self.from_) * self.step < 0:
+            raise ValueError(f"to = {self.to}: expected a number the steps lead to")
+
+
+class _Checked(Several, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values that come from elsewhere, and may be bad."""
+
+    rule: str | None = None
+    """What each value is put through, for instance ``finnish_business_id``."""
+    on_bad: Literal["reject", "skip"] = "reject"
+    """A row whose value is missing or breaks the rule is a ``reject`` (the exit status says so) or
+    a ``skip``."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rule is not None and self.rule not in RULES:
+            raise ValueError(f"rule = {self.rule!r}: expected one of {', '.join(RULES)}")
+
+
+class _Column(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A column of rows."""
+
+    column: str
+    """Its name; parameters of the same source are read row by row, together."""
+    carry: list[str] | None = None
+    """Which other columns go into the rows as parameters; all if not given."""
+
+
+class Csv(_Column, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A column of a CSV file with a header line."""
 
     csv: str
     """Path, relative to the pipeline file."""
-    column: str
-    """Its name in the header line; other columns are carried into the rows."""
-    rule: str | None = None
-    """What each value is put through, for instance ``finnish_business_id``."""
-    on_bad: str = "reject"
-    """A row whose value breaks the rule is a ``reject`` (the exit status says so) or a ``skip``."""
+    delimiter: str = ","
+    """Between cells; ``"\\t"`` for tabs."""
 
     def __post_init__(self) -> None:
-        _check_rule(self.rule, self.on_bad)
+        super().__post_init__()
+        if len(self.delimiter) != 1:
+            raise ValueError(f"delimiter = {self.delimiter!r}: expected one character")
 
 
-class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parquet(_Column, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A column of a Parquet file, read a piece at a time."""
+
+    parquet: str
+    """Path, relative to the pipeline file."""
+
+
+class Ndjson(_Column, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key of the objects in a file with one JSON object a line."""
+
+    ndjson: str
+    """Path, relative to the pipeline file."""
+
+
+class Sql(_Column, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A column of a query's result, as it is when the run begins."""
+
+    sql: str
+    """The query; it only reads."""
+    on: str | None = None
+    """The address of the database; the pipeline's first destination if not given."""
+
+
+class Parent(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A field of the rows of another resource, the parent: one call for each of its rows."""
 
     from_: str = msgspec.field(name="from")
@@ -70,64 +158,78 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where the value is in a row: ``code``, ``station.code``."""
     rows: str | None = None
     """Where the parent's rows are in its answers; as in its first table if not given."""
-    rule: str | None = None
-    """What each value is put through, for instance ``finnish_business_id``."""
-    on_bad: str = "reject"
-    """A row whose value is missing or breaks the rule is a ``reject`` or a ``skip``."""
-
-    def __post_init__(self) -> None:
-        _check_rule(self.rule, self.on_bad)
 
 
-ParamOptions: TypeAlias = Dates | Csv | Parent | list[Scalar] | Scalar
+Column: TypeAlias = Csv | Parquet | Ndjson | Sql
+ParamOptions: TypeAlias = Dates | Numbers | Values | Column | Parent | list[Scalar] | Scalar
+
+_KINDS: Mapping[type[msgspec.Struct], str] = {
+    Csv: "a CSV column",
+    Parquet: "a Parquet column",
+    Ndjson: "a key of NDJSON objects",
+    Sql: "a column of a query",
+    Values: "values",
+    Numbers: "numbers",
+    Parent: "a field of a parent",
+    Dates: "days",
+}
+_BY_KEY: Mapping[str, type[msgspec.Struct]] = {
+    "csv": Csv,
+    "parquet": Parquet,
+    "ndjson": Ndjson,
+    "sql": Sql,
+    "values": Values,
+    "field": Parent,
+    "rows": Parent,
+}
 
 
-def _check_rule(rule: str | None, on_bad: str) -> None:
-    if rule is not None and rule not in RULES:
-        raise ValueError(f"rule = {rule!r}: expected one of {', '.join(RULES)}")
-    if on_bad not in {"reject", "skip"}:
-        raise ValueError(f"on_bad = {on_bad!r}: expected 'reject' or 'skip'")
-
-
-def _kind_of(raw: dict[str, Any]) -> type[Csv | Dates | Parent]:
-    if "field" in raw or "rows" in raw:
+def _kind_of(raw: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """Which kind of parameter a table is, by the key that only this kind has."""
+    for key, kind in _BY_KEY.items():
+        if key in raw:
+            return kind
+    begins = raw.get("from")
+    if isinstance(begins, str) and not re.match(r"\s*\d", begins):
         return Parent
-    return Csv if "csv" in raw else Dates
-
-
-_CALLED: Mapping[type, str] = {Csv: "a CSV column", Dates: "days", Parent: "a field of a parent"}
+    return Numbers if isinstance(begins, int | float) else Dates
 
 
 def read_param(key: str, raw: Any) -> ParamOptions:
     """``raw`` from the file as the kind of parameter it is; raises `ConfigError`."""
     if isinstance(raw, dict):
-        kind = _kind_of(raw)
-        known = [field.encode_name for field in msgspec.structs.fields(kind)]
-        for name in raw:
-            if name not in known:
-                nearest = get_close_matches(name, [*known, "csv"], n=1)
-                raise UnknownKey(f"{key}.{name}", nearest[0] if nearest else None, known)
-        try:
-            return msgspec.convert(raw, kind)
-        except msgspec.ValidationError as error:
-            what = f"{_CALLED[kind]} ({str(error).partition(' - at')[0]})"
-            raise ConfigError(key, raw, what) from None
+        return _read_table(key, raw)
     if isinstance(raw, list):
         if not raw:
             raise ConfigError(key, raw, "at least one value")
         if not all(isinstance(value, str | int | float | bool) for value in raw):
             raise ConfigError(key, raw, "a list of texts, numbers or true and false")
         return raw
-    return raw if isinstance(raw, str | int | float | bool) else _refuse(key, raw)
+    if isinstance(raw, str | int | float | bool):
+        return raw
+    kinds = ", ".join(_KINDS.values())
+    raise ConfigError(key, raw, f"a value, a list of values, or one of: {kinds}")
 
 
-def _refuse(key: str, raw: Any) -> ParamOptions:
-    expected = "a value, a list of values, dates, a CSV column, or a field of a parent"
-    raise ConfigError(key, raw, expected)
-
-
-_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour|day|week)s?")
+def _read_table(key: str, raw: dict[str, Any]) -> ParamOptions:
+    kind = _kind_of(raw)
+    known = [field.encode_name for field in msgspec.structs.fields(kind)]
+    for name in raw:
+        if name not in known:
+            nearest = get_close_matches(name, [*known, *_BY_KEY], n=1)
+            raise UnknownKey(f"{key}.{name}", nearest[0] if nearest else None, known)
+    try:
+        read: Any = msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        # The table is not shown: the address of a database has its password.
+        problem = str(error).partition(" - at `$")
+        where = problem[2].rstrip("`")
+        expected = f"expected {_KINDS[kind]}: {problem[0]}"
+        raise WrongTable(f"{key}{where}", expected) from None
+    if read == Values(values=[]):
+        raise ConfigError(f"{key}.values", [], "at least one value")
+    made: ParamOptions = read
+    return made
 
 
 def is_dates(raw: Any) -> bool:
@@ -143,74 +245,13 @@ def parent_of(raw: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0, "week": 604800.0}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour|day|week)s?")
+
+
 def seconds_in(key: str, text: str) -> float:
     """The seconds in a span such as "6 hours" or "2 days"; raises `ConfigError` about ``key``."""
     found = _SPAN.fullmatch(text.strip())
     if not found:
         raise ConfigError(key, text, "a span like '30 minutes', '6 hours', '2 days', '1 week'")
     return float(found[1]) * _SECONDS[found[2]]
-
-
-def days_in(text: str, *, before: date, key: str = "last") -> int:
-    """How many days ``text`` ("365 days", "12 months") spans, counted back from ``before``."""
-    found = _DURATION.fullmatch(text.strip())
-    if not found or int(found[1]) < 1:
-        raise ConfigError(key, text, "a span like '365 days', '8 weeks', '12 months', '1 year'")
-    count, unit = int(found[1]), found[2]
-    if count > _MOST:
-        raise ConfigError(key, text, f"at most {_MOST:,} {unit}s")
-    if unit in _DAYS:
-        return count * _DAYS[unit]
-    return (before - _months_back(before, count if unit == "month" else 12 * count)).days
-
-
-def _months_back(day: date, months: int) -> date:
-    month = day.year * 12 + day.month - 1 - months
-    year, index = divmod(month, 12)
-    for last in range(day.day, 27, -1):  # 31 March less a month is the end of February.
-        try:
-            return date(year, index + 1, last)
-        except ValueError:
-            continue
-    return date(year, index + 1, min(day.day, 28))
-
-
-def _day(key: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(key, text, "a day like 2026-11-25") from None
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ConfigError("time_zone", name, "a name like Europe/Helsinki") from None
-
-
-def span(options: Dates, *, now: float) -> tuple[date, int, int]:
-    """First day, number of steps, and days per step of ``options``; ``now`` in seconds, UTC."""
-    today = datetime.fromtimestamp(now, UTC).astimezone(_zone(options.time_zone)).date()
-    step = days_in(options.step, before=today, key="step")
-    if options.last is not None:
-        days = days_in(options.last, before=today)
-        return today - timedelta(days=days), -(-days // step), step
-    assert options.from_ is not None
-    first = _day("from", options.from_)
-    last = _day("to", options.to) if options.to else today - timedelta(days=1)
-    if last < first:
-        raise ConfigError("to", options.to, f"a day not before {first}")
-    return first, (last - first).days // step + 1, step
-
-
-def days(options: Dates, *, now: float) -> list[date]:
-    """The days of ``options``, the oldest first."""
-    first, count, step = span(options, now=now)
-    return [first + timedelta(days=i * step) for i in range(count)]
-
-
-def end_of(day: date, zone: str) -> float:
-    """When ``day`` is over in the time zone ``zone``, in seconds since 1970."""
-    midnight = datetime.combine(day + timedelta(days=1), time(), tzinfo=_zone(zone))
-    return midnight.timestamp()
