@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fetchcast.cli.options import base_url, pipeline_file
+
+if TYPE_CHECKING:
+    from fetchcast.plan.planner import Plan
 
 
 @click.command()
@@ -17,51 +22,72 @@ from fetchcast.cli.options import base_url, pipeline_file
 @base_url
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a call, all of them.")
 @click.option("--first", default=3, show_default=True, help="How many calls to show.")
-def plan(file: Path, base_url: str | None, *, as_json: bool, first: int) -> None:
+@click.option("--exact", is_flag=True, help="Read all of the parameters, however many there are.")
+def plan(file: Path, base_url: str | None, *, as_json: bool, first: int, exact: bool) -> None:
     """Show how many calls a run of FILE would make, the first ones, and what has landed.
 
-    Nothing is sent.
+    Nothing is sent. Large files of parameters are not read: their size and their first
+    rows say how many calls there will be. With --exact every row is looked at.
     """
-    from fetchcast.cli.output import table
     from fetchcast.config import read_pipeline
     from fetchcast.pipeline.ask import plans
 
     pipeline = read_pipeline(file, base_url=base_url)
     made = plans(pipeline, now=time.time())
     if as_json:
-        for one in made:
-            for row in one.rows():
-                call = row.request
-                click.echo(
-                    json.dumps(
-                        {
-                            "resource": one.name,
-                            "key": call.key if call else None,
-                            "url": call.url if call else None,
-                            "skipped": row.reason,
-                            "params": dict(row.params),
-                        }
-                    )
-                )
+        for line in _as_json(made):
+            click.echo(line)
         return
-    landed = _landed(pipeline.landing_folder, list(pipeline.resource))
-    rows = [(one.name, count := one.count(), min(count, landed.get(one.name, 0))) for one in made]
-    click.echo(f"{pipeline.name}: {sum(row[1] for row in rows):,} calls planned")
+    from fetchcast.cli.output import table
+    from fetchcast.pipeline.outlook import outlook
+
+    seen = [outlook(one, pipeline.landing_folder, exact=exact) for one in made]
+    about = "" if all(one.exact for one in seen) else "about "
+    click.echo(f"{pipeline.name}: {about}{sum(one.rows for one in seen):,} calls planned")
+    rows = [(one.resource, one.rows, one.landed) for one in seen]
     click.echo(table(["calls", "planned", "landed before"], rows))
-    for one in made:
-        click.echo(f"\nfirst of {one.name}:")
-        for row in islice(one.rows(), first):
-            where = row.request.url if row.request else f"skipped: {row.reason}"
-            click.echo(f"  {row.request.key[:12] if row.request else '-' * 12}  {where}")
+    for one, told in zip(made, seen, strict=True):
+        click.echo(f"\n{told.text}" if told.text else "")
+        for line in _first(one, first):
+            click.echo(line)
     click.echo(f"\ninto {', '.join(pipeline.destinations)}; nothing was sent")
 
 
-def _landed(folder: Path, resources: list[str]) -> dict[str, int]:
-    from fetchcast.landing.reader import open_reader
-    from fetchcast.records import Fate
+def _as_json(made: list[Plan]) -> Iterator[str]:
+    for one in made:
+        for row in one.rows():
+            call = row.request
+            told = {
+                "resource": one.name,
+                "key": call.key if call else None,
+                "url": call.url if call else None,
+                "skipped": row.reason,
+                "params": dict(row.params),
+            }
+            if call and call.method != "GET":
+                told["method"] = call.method
+            if call and call.body is not None:
+                told["body"] = call.body.decode("utf-8", "replace")
+            yield json.dumps(told)
 
-    if not folder.exists():
-        return {}
-    with open_reader(folder) as reader:
-        counts = {name: reader.counts(name) for name in resources}
-        return {name: fates[Fate.LANDED] + fates[Fate.EMPTY] for name, fates in counts.items()}
+
+def _first(one: Plan, most: int) -> Iterator[str]:
+    if one.parent is not None:
+        yield f"{one.name}, for each row of {one.parent}:"
+        yield f"  {'-' * 12}  {one.example}"
+        return
+    yield f"first of {one.name}:"
+    for row in islice(one.rows(), most):
+        call = row.request
+        if call is None:
+            yield f"  {'-' * 12}  skipped: {row.reason}"
+            continue
+        method = "" if call.method == "GET" else f"{call.method} "
+        yield f"  {call.key[:12]}  {method}{call.url}"
+        if call.body is not None:
+            yield f"  {' ' * 12}  {_short(call.body)}"
+
+
+def _short(body: bytes, most: int = 200) -> str:
+    text = body[: most + 1].decode("utf-8", "replace").replace("\n", " ")
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -290,11 +290,11 @@ class _Flow:
             )
 
     def count_plans(self) -> int:
-        """Read every plan once; how many rows they have together."""
+        """How many rows the plans have together, as far as is known without reading all of them."""
         with self.stage(Stage.PLAN):
             self.plans = plans(self.pipeline, now=self.clock.now())
             for plan in self.plans:
-                self.report.resources[plan.name] = ResourceReport(planned=plan.count())
+                self.report.resources[plan.name] = ResourceReport(planned=plan.estimate().count)
         return sum(report.planned for report in self.report.resources.values())
 
     @property
@@ -404,6 +404,8 @@ class _Flow:
 
     def account(self, selection: Selection, stopped: Stopped | None) -> None:
         """How complete the run is."""
+        for plan in self.plans:
+            self.report.resources[plan.name].planned += plan.misjudged
         for name, report in self.report.resources.items():
             report.already = selection.already[name]
             report.repeated = selection.repeated[name]

@@ -8,7 +8,6 @@ from functools import partial
 from itertools import islice, product
 from math import prod
 from pathlib import Path
-from typing import TypeVar
 
 from fetchcast.errors import ConfigError, InputError, WrongTable
 from fetchcast.plan.axes import (
@@ -48,7 +47,6 @@ __all__ = ["CallOptions", "GraphQL", "Plan", "skip_key"]
 _FEW = 10_000
 """Plans that seem to have no more rows are counted row by row."""
 _SAMPLE = 1_000
-_T = TypeVar("_T")
 
 
 class Plan:
@@ -79,6 +77,8 @@ class Plan:
     ) -> None:
         self.name, self._options, self._folder, self._now = name, options, folder, now
         self._databases = databases
+        self._estimated: Estimate | None = None
+        self._read: int | None = None
         self.refresh_s = options.refresh_s
         self.url = base_url.rstrip("/") + "/" + options.path.lstrip("/")
         self._calls = Calls(name, options, base_url=base_url)
@@ -132,6 +132,17 @@ class Plan:
             ConfigError: If the filter is no SQL, or axes to be zipped differ in length.
             InputError: If a source is not there, empty, or lacks a column.
         """
+        self._estimated = found = self._estimate()
+        return found
+
+    @property
+    def misjudged(self) -> int:
+        """How many rows more there are than was estimated; 0 until all of them were read."""
+        if self._estimated is None or self._read is None:
+            return 0
+        return self._read - self._estimated.count
+
+    def _estimate(self) -> Estimate:
         if self._parent:
             if self._filter:
                 self._filter.check([*self._params])
@@ -157,8 +168,11 @@ class Plan:
         None for a resource with a parent: see `children`.
         """
         if self._parent is not None:
-            return iter(())
-        return map(self._row, *_numbered(self._values()))
+            return
+        position = -1
+        for position, value in enumerate(self._values()):
+            yield self._row(position, value)
+        self._read = position + 1
 
     def children(self, parent_rows: Iterable[Mapping[str, Scalar]]) -> Iterator[Planned]:
         """The rows that follow from rows of the parent, one after the other.
@@ -172,7 +186,8 @@ class Plan:
         if self._axes:
             own = [*map(merged, self._combinations())]
             rows = (merged((value, one)) for value in rows for one in own)
-        return map(self._row, *_numbered(self._chosen(rows)))
+        for position, value in enumerate(self._chosen(rows)):
+            yield self._row(position, value)
 
     def _values(self) -> Iterator[Value]:
         """What each row of the plan puts into its call."""
@@ -374,10 +389,6 @@ def _place(name: str, option: ParamOptions) -> object:
             return ("sql", option.sql, option.on)
         case _:
             return name
-
-
-def _numbered(values: Iterator[_T]) -> tuple[Iterator[int], Iterator[_T]]:
-    return iter(range(1 << 62)), values
 
 
 def _crossed(axes: Sequence[Axis]) -> Iterator[tuple[Value, ...]]:
