@@ -21,7 +21,7 @@ from fetchcast.cli.main import cli
 from fetchcast.config import PipelineFile
 from fetchcast.events import RunEnd
 from fetchcast.plan.pagination.options import PAGINATORS
-from fetchcast.plan.params import Csv, Dates, Parent
+from fetchcast.plan.params import Csv, Dates, Ndjson, Numbers, Parent, Parquet, Sql, Values
 from fetchcast.transform import ColumnOptions
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -115,8 +115,13 @@ def pipeline_page() -> str:
     ]
     extra = {
         "resource": [
-            ("A parameter: days", Dates),
+            ("A parameter: values", Values),
+            ("A parameter: numbers", Numbers),
+            ("A parameter: days and windows of time", Dates),
             ("A parameter: a CSV column", Csv),
+            ("A parameter: a Parquet column", Parquet),
+            ("A parameter: an NDJSON key", Ndjson),
+            ("A parameter: a column of a query", Sql),
             ("A parameter: a field of a parent", Parent),
             *(
                 (f'A paginator: `type = "{kind.__struct_config__.tag}"`', kind)
