@@ -68,6 +68,10 @@ class TableOptions(
     rows: str | None = None
     """Where the rows are: ``[*].timeTableRows[*]``, ``results[*]``. None: the elements of an
     array of objects; of an object with exactly one array of objects, that; else the body itself."""
+    columnar: bool = False
+    """``rows`` leads to an object of arrays, ``{"time": [...], "temperature": [...]}``: the first
+    elements of all arrays are the first row, the second the second. A single value beside the
+    arrays is in every row."""
     carry: dict[str, str] = {}
     """Column -> where above the row it is read: ``^.departureDate``, ``$.total``,
     ``header:fetchcast-origin``, ``param:date``, ``url``, ``landed_at``."""

@@ -22,6 +22,7 @@ from fetchcast.transform.picks import carried
 from fetchcast.transform.plan_rows import PlanColumns
 from fetchcast.transform.reading import Unreadable, read_exactly
 from fetchcast.transform.rejects import rejects_batch
+from fetchcast.transform.reshape import RowFunction, reshape_for
 from fetchcast.transform.schema import ARROW_TYPES
 
 CODE_VERSION = 1
@@ -53,11 +54,21 @@ class Shaper:
         options: Its part of the pipeline file.
         memory: What `memory` of an earlier Shaper with the same `digest` returned: the schema
             goes on from there. None starts anew.
+        function: What every row is put through before anything else.
     """
 
-    def __init__(self, name: str, options: TableOptions, memory: bytes | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: TableOptions,
+        memory: bytes | None = None,
+        *,
+        function: RowFunction | None = None,
+    ) -> None:
         check_types(options)
         self.table = self.name = name
+        self._said = options
+        self._reshape, options = reshape_for(name, options, function)
         self.options = options
         self._model = Model(name, options)
         self._outside = _outside(options)
@@ -68,7 +79,8 @@ class Shaper:
     @property
     def digest(self) -> str:
         """Over name, options and the version of the shaping: another one means shape all again."""
-        text = msgspec.json.encode([CODE_VERSION, self.name, self.options], order="deterministic")
+        shape = [CODE_VERSION, self.name, self._said, self._reshape.version]
+        text = msgspec.json.encode(shape, order="deterministic")
         return blake2b(text, digest_size=16).hexdigest()
 
     def memory(self) -> bytes:
@@ -100,18 +112,21 @@ class Shaper:
         """
         latest = _latest(answers)
         landed = [answer for answer in latest if answer.fate is Fate.LANDED]
-        shapes = self._shapes(landed)
+        shapes = self._shapes(self._reshaped(landed))
         return self._assemble([answer.key for answer in latest], shapes)
 
     def shape_plan(self, rows: Sequence[tuple[Planned, Landed | None]]) -> Shaped:
         """Shape an ``every_call`` table: at least one row for each row of the plan, in order."""
         answers = {landed.key: landed for _, landed in rows if landed is not None}
         landed = [answer for answer in answers.values() if answer.fate is Fate.LANDED]
-        shaped = self._assemble(list(answers), self._shapes(landed))
+        shaped = self._assemble(list(answers), self._shapes(self._reshaped(landed)))
         main = shaped.batches[0]
         planned = self._plan_columns.rows(rows, main.rows)
         batch = Batch(target=main.target, rows=planned, keys=main.keys)
         return Shaped(batches=[batch, *shaped.batches[1:]], accounting=shaped.accounting)
+
+    def _reshaped(self, landed: list[Landed]) -> list[Landed]:
+        return [self._reshape.answer(one) for one in landed] if self._reshape.changes else landed
 
     def _shapes(self, landed: Sequence[Landed]) -> list[Shape]:
         self._take_sample(landed)
