@@ -14,25 +14,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fetchcast.config import Pipeline, read_pipeline
+    from fetchcast.config import ApiOptions, HookOptions, Pipeline, ResourceOptions, read_pipeline
     from fetchcast.errors import FetchcastError
     from fetchcast.pipeline import RunOptions, RunReport, arun, run
+    from fetchcast.pipeline.hooks import Hooks
+    from fetchcast.plan.pagination import Page
+    from fetchcast.records import Request
+    from fetchcast.transform.options import ColumnOptions, TableOptions
 
 _HOMES = {
+    "ApiOptions": "fetchcast.config",
+    "ColumnOptions": "fetchcast.transform.options",
     "FetchcastError": "fetchcast.errors",
+    "HookOptions": "fetchcast.config",
+    "Hooks": "fetchcast.pipeline.hooks",
+    "Page": "fetchcast.plan.pagination",
     "Pipeline": "fetchcast.config",
+    "Request": "fetchcast.records",
+    "ResourceOptions": "fetchcast.config",
     "RunOptions": "fetchcast.pipeline",
     "RunReport": "fetchcast.pipeline",
+    "TableOptions": "fetchcast.transform.options",
     "arun": "fetchcast.pipeline",
     "read_pipeline": "fetchcast.config",
     "run": "fetchcast.pipeline",
 }
 
 __all__ = [
+    "ApiOptions",
+    "ColumnOptions",
     "FetchcastError",
+    "HookOptions",
+    "Hooks",
+    "Page",
     "Pipeline",
+    "Request",
+    "ResourceOptions",
     "RunOptions",
     "RunReport",
+    "TableOptions",
     "arun",
     "read_pipeline",
     "run",

@@ -123,6 +123,31 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ConfigError("time_zone", self.time_zone, expected) from None
 
 
+_HOOK = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+class HookOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Functions of your own: the ``[hooks]`` table. A file that has it runs code.
+
+    Each is ``module:name``: a module in the file's folder, or one that Python can import.
+    """
+
+    auth: str | None = None
+    """Gets a call that is about to leave, gives the headers that prove who asks."""
+    paginator: dict[str, str] = {}
+    """Resource -> what gets a page and gives the address of the next, or None at the end."""
+    row: dict[str, str] = {}
+    """Table -> what gets a row and gives the row to keep, several, or None to leave it out."""
+
+    def __post_init__(self) -> None:
+        named = {"auth": self.auth} if self.auth is not None else {}
+        named |= {f"paginator.{name}": said for name, said in self.paginator.items()}
+        named |= {f"row.{name}": said for name, said in self.row.items()}
+        for key, said in named.items():
+            if not _HOOK.fullmatch(said):
+                raise ConfigError(key, said, "a module and a name in it, such as 'my_api:sign'")
+
+
 class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a pipeline file may say."""
 
@@ -156,6 +181,8 @@ class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What is asked of a forecast."""
     app: AppOptions = AppOptions()
     """What the app shows around the answers."""
+    hooks: HookOptions = HookOptions()
+    """Functions of your own."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -168,14 +195,55 @@ class PipelineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Pipeline(PipelineFile, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole pipeline: what the file says, and where it lies. From `read_pipeline`."""
+    """A whole pipeline: what a file says, and where it lies.
 
-    folder: Path
+    From a file by `read_pipeline`, from a dict of the same shape by `Pipeline.from_dict`, or from
+    options, which are checked as those of a file are::
+
+        Pipeline(
+            name="trains",
+            api=ApiOptions(base_url="https://rata.digitraffic.fi/api/v1"),
+            resource={"trains": ResourceOptions(path="trains/{date}", params={...})},
+        )
+
+    Raises:
+        ConfigError: For the first thing that cannot be used (ValueError for a single option).
+    """
+
+    folder: Path = Path()
     """What relative paths are relative to."""
-    digest: str
+    digest: str = ""
     """Of the file's meaning, secrets left out."""
     header_secrets: tuple[str, ...] = ()
-    """What came from the environment into ``[api] headers``."""
+    """What is secret in ``[api] headers``."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_references(self)
+        by_name = header_secrets(self.api.headers)
+        secrets = tuple(dict.fromkeys((*self.header_secrets, *by_name)))
+        msgspec.structs.force_setattr(self, "header_secrets", secrets)
+
+    @classmethod
+    def from_dict(
+        cls,
+        raw: Mapping[str, Any],
+        *,
+        folder: str | Path = ".",
+        environment: Mapping[str, str] | None = None,
+    ) -> Pipeline:
+        """The pipeline that ``raw`` describes: what a file would say, as a dict.
+
+        Args:
+            raw: ``${NAME}`` in its texts is filled in as in a file; a secret may also stand there
+                as it is. It is called ``pipeline`` if ``name`` is not given.
+            folder: What relative paths are relative to; where answers are kept.
+            environment: Used instead of the process's environment (``.env`` is read beside it).
+
+        Raises:
+            ConfigError: For the first thing that cannot be used.
+        """
+        return _filled({"name": "pipeline", **raw}, Path(folder).resolve(), environment)
 
     def __repr__(self) -> str:
         return f"Pipeline({self.name})"  # The rest may be secret.
@@ -223,12 +291,17 @@ def read_pipeline(
         raw["api"] = {**raw.get("api", {}), "base_url": base_url}
     if destination is not None:
         raw["destination"] = destination
-    digest = blake2b(repr(raw).encode(), digest_size=8).hexdigest()
     check_secrets(raw)
+    name = path.stem if path.stem != "pipeline" else folder.name
+    return _filled({"name": name, **raw}, folder, environment)
+
+
+def _filled(raw: _Raw, folder: Path, environment: Mapping[str, str] | None) -> Pipeline:
+    """The pipeline that ``raw`` describes, with its variables put in."""
+    digest = blake2b(repr(raw).encode(), digest_size=8).hexdigest()
     known = {**_dotenv(folder), **(os.environ if environment is None else environment)}
     secrets = header_secrets(_headers(raw), known)
     filled = {key: _fill(value, key, known) for key, value in raw.items()}
-    filled.setdefault("name", path.stem if path.stem != "pipeline" else folder.name)
     return pipeline_from(filled, folder=folder, digest=digest, secrets=secrets)
 
 
@@ -248,8 +321,6 @@ def pipeline_from(
     """
     raw = _with_secrets(raw, folder)
     read = _convert("", raw, PipelineFile)
-    secrets = (*secrets, *header_secrets(read.api.headers))
-    _check_references(read)
     said = {name: getattr(read, name) for name in PipelineFile.__struct_fields__}
     return Pipeline(**said, folder=folder, digest=digest, header_secrets=secrets)
 
@@ -458,6 +529,10 @@ def _check_references(pipeline: PipelineFile) -> None:
             raise ConfigError(f"series.{name}.sql", None, "a query; it is required")
     for name, question in pipeline.question.items():
         _check_known(f"question.{name}.series", question.series, pipeline.series)
+    for name in pipeline.hooks.paginator:
+        _check_known("hooks.paginator", name, pipeline.resource)
+    for name in pipeline.hooks.row:
+        _check_known("hooks.row", name, pipeline.table)
 
 
 def _check_every_call(table: str, source: str, resource: ResourceOptions) -> None:

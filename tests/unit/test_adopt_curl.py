@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fetchcast.cli.main import cli
 from fetchcast.errors import ConfigError
+from fetchcast.extract.auth.hygiene import check_secrets
 from fetchcast.plan.adopt.curl import adopt_curl
 
 HIDDEN = "s3cr3t-Value"
@@ -20,6 +21,7 @@ def file(command: str) -> dict[str, Any]:
     read = tomllib.loads(made.text)
     assert read == made.document
     assert HIDDEN not in made.text + "".join(made.notes)
+    check_secrets(read)
     return read
 
 
@@ -102,7 +104,7 @@ def test_secrets_in_headers_become_variables(options: str, headers: dict[str, st
             '--json \'{"query": "query { a }", "variables": {"id": 1}}\'',
             {"graphql": {"query": "query { a }", "variables": {"id": 1}}},
         ),
-        (f'--json \'{{"password": "{HIDDEN}"}}\'', {"json": {"password": "${EXAMPLE_PASSWORD}"}}),
+        (f'--json \'{{"password": "{HIDDEN}", "a": 1}}\'', {"json": {"a": 1}}),
         ("-X PUT --json '{}'", {"json": {}, "method": "PUT"}),
         ("-I", {"method": "HEAD"}),
     ],
@@ -167,6 +169,7 @@ def test_no_secret_stands_in_the_file_wherever_it_was(
     else:
         told = made.text + "".join(made.notes) + "".join(made.secrets)
         assert tomllib.loads(made.text) == made.document
+        check_secrets(made.document)
     assert all(one not in told for one in secrets)
 
 

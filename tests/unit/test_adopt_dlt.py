@@ -159,6 +159,14 @@ def test_a_secret_that_stands_in_the_dict_does_not_come_out() -> None:
     made = adopt_dlt(read, where="c.json")
     assert "s3cr3t-Value" not in made.text
     assert made.document["api"]["auth"]["token_url"] == "https://x.org/t"
+    assert made.notes == ("left out a.params.api_key: a second key beside client.auth",)
+
+
+def test_a_key_among_the_parameters_becomes_auth() -> None:
+    made = adopt(config({"name": "a", "endpoint": {"params": {"api_key": "s3cr3t-Value"}}}))
+    key = {"type": "api_key", "key": "${X_API_KEY}", "name": "api_key", "in": "query"}
+    assert made["api"]["auth"] == key
+    assert made["resource"]["a"] == {"path": "a", "paginator": "auto"}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,6 @@ from fetchcast.events import (
     Subscriber,
 )
 from fetchcast.executors.local import LocalExecutor
-from fetchcast.extract.auth.opening import open_credentials
 from fetchcast.extract.engine import Engine, Stopped
 from fetchcast.extract.transport import open_transport
 from fetchcast.landing.options import LandingOptions
@@ -39,6 +38,7 @@ from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.writer import Writer, open_writer
 from fetchcast.pipeline.ask import Selection, plans, rules
 from fetchcast.pipeline.follow import Follower, kept_headers, paginator_scope
+from fetchcast.pipeline.hooks import Hooks, hooks_of, open_signing
 from fetchcast.pipeline.pacing import AnyPace, open_pacing
 from fetchcast.pipeline.predict import predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
@@ -49,7 +49,7 @@ from fetchcast.records import Fate
 
 _PULSE_S = 0.5
 
-__all__ = ["Failure", "ResourceReport", "RunOptions", "RunReport", "arun", "run"]
+__all__ = ["Failure", "Hooks", "ResourceReport", "RunOptions", "RunReport", "arun", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,7 @@ def run(
     pipeline: Pipeline | str | Path,
     *,
     options: RunOptions | None = None,
+    hooks: Hooks | None = None,
     subscribers: Sequence[Subscriber] = (),
     clock: Clock | None = None,
 ) -> RunReport:
@@ -80,6 +81,7 @@ def run(
     Args:
         pipeline: A pipeline, or the path of its file.
         options: What to do beside the usual.
+        hooks: What to do in a way of your own; beside them, those that the file names.
         subscribers: Told of every event, in the thread it happens in.
         clock: Time and chance; the machine's own if not given.
 
@@ -91,7 +93,9 @@ def run(
     """
     if _loop_is_running():
         raise RuntimeError("an event loop is running here: use `await fetchcast.arun(...)`")
-    return asyncio.run(arun(pipeline, options=options, subscribers=subscribers, clock=clock))
+    return asyncio.run(
+        arun(pipeline, options=options, hooks=hooks, subscribers=subscribers, clock=clock)
+    )
 
 
 def _loop_is_running() -> bool:
@@ -106,6 +110,7 @@ async def arun(
     pipeline: Pipeline | str | Path,
     *,
     options: RunOptions | None = None,
+    hooks: Hooks | None = None,
     subscribers: Sequence[Subscriber] = (),
     clock: Clock | None = None,
 ) -> RunReport:
@@ -115,7 +120,9 @@ async def arun(
     clock = clock or SystemClock()
     report = RunReport(run_id=uuid4().hex[:12], pipeline=pipeline.name)
     events = Events([*subscribers, report.watch])
-    flow = _Flow(pipeline, options or RunOptions(), report, events, clock)
+    flow = _Flow(
+        pipeline, options or RunOptions(), report, events, clock, hooks=hooks_of(pipeline, hooks)
+    )
     events.subscribers.append(flow.counters.update)
     begun = clock.monotonic()
     await flow.executor.run(check_destinations, pipeline)
@@ -195,6 +202,7 @@ class _Flow:
     report: RunReport
     events: Events
     clock: Clock
+    hooks: Hooks = field(default_factory=Hooks)
     executor: LocalExecutor = field(default_factory=LocalExecutor)
     plans: list[Plan] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
@@ -293,6 +301,7 @@ class _Flow:
         """How many rows the plans have together, as far as is known without reading all of them."""
         with self.stage(Stage.PLAN):
             self.plans = plans(self.pipeline, now=self.clock.now())
+            self.hooks.page(self.plans)
             for plan in self.plans:
                 self.report.resources[plan.name] = ResourceReport(planned=plan.estimate().count)
         return sum(report.planned for report in self.report.resources.values())
@@ -355,20 +364,12 @@ class _Flow:
     async def extract(self, writer: Writer, selection: Selection) -> Stopped | None:
         """Open what sends, start from what was learnt last time, and remember what was learnt."""
         self.check_origin(writer)
-        api, http, retry = self.pipeline.api, self.pipeline.http, self.pipeline.retry
+        http, retry = self.pipeline.http, self.pipeline.retry
         pacing = open_pacing(self.pipeline, writer, wall=self.clock.now())
         self.pace = pacing.pace
         async with (
             open_transport(http) as transport,
-            open_credentials(
-                api.auth,
-                base_url=api.base_url,
-                headers=api.headers,
-                secrets=self.pipeline.header_secrets,
-                http=http,
-                retry=retry,
-                clock=self.clock,
-            ) as credentials,
+            open_signing(self.pipeline, self.hooks.auth, self.clock) as credentials,
         ):
             engine = Engine(
                 transport=transport,
@@ -432,6 +433,7 @@ class _Flow:
                 now=self.clock.now(),
                 again=not self.options.ask,
                 midway=midway,
+                functions=self.hooks.row,
             )
             return store.all(reader)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -29,6 +29,7 @@ from fetchcast.records import (
 )
 from fetchcast.transform import Shaped, Shaper, TableOptions
 from fetchcast.transform.rejects import REJECTS
+from fetchcast.transform.reshape import RowFunction
 
 _CHUNK_BYTES = 16 * 1024 * 1024
 _CHUNK_ROWS = 4000
@@ -82,6 +83,7 @@ class Store:
         now: Seconds since 1970, UTC.
         again: Shape and load everything again, also what was loaded before.
         midway: More is on its way: leave out tables that each load makes anew.
+        functions: Table -> what each of its rows is put through.
     """
 
     pipeline: Pipeline
@@ -90,6 +92,7 @@ class Store:
     now: float
     again: bool = False
     midway: bool = False
+    functions: Mapping[str, RowFunction] = field(default_factory=dict)
     _learnt: dict[str, dict[str, str]] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
     _owners: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -130,7 +133,7 @@ class Store:
             for name, table in tables.items()
             if (
                 todo := self._todo(
-                    destination.last_note(name), _shaper(name, table, reader), table, reader
+                    destination.last_note(name), self._shaper(name, table, reader), table, reader
                 )
             )
         ]
@@ -236,6 +239,15 @@ class Store:
         for window in _windows(planned, _CHUNK_ROWS):
             yield todo.shaper.shape_plan(_with_answers(window, reader))
 
+    def _shaper(self, name: str, table: TableOptions, reader: Reader) -> Shaper:
+        """With what it learnt in earlier runs, if it was told the same to do then."""
+        function = self.functions.get(name)
+        shaper, known = Shaper(name, table, function=function), reader.recall(shape_scope(name))
+        if known is None or known.value["digest"] != shaper.digest:
+            return shaper
+        memory = known.value["memory"].encode()
+        return Shaper(name, table, memory=memory, function=function)
+
     def _answered(self, todo: _Todo, reader: Reader) -> Iterator[Shaped]:
         answers = reader.answers(
             after_seq=todo.note.from_seq,
@@ -245,14 +257,6 @@ class Store:
         )
         for chunk in _chunks(answers):
             yield todo.shaper.shape(chunk)
-
-
-def _shaper(name: str, table: TableOptions, reader: Reader) -> Shaper:
-    """With what it learnt in earlier runs, if it was told the same to do then."""
-    shaper, known = Shaper(name, table), reader.recall(shape_scope(name))
-    if known is None or known.value["digest"] != shaper.digest:
-        return shaper
-    return Shaper(name, table, memory=known.value["memory"].encode())
 
 
 def check_destinations(pipeline: Pipeline) -> None:

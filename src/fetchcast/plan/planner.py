@@ -297,6 +297,10 @@ class Plan:
                 f"{where}.{idle[0]}", f"expected {expected}; nothing uses this parameter"
             )
 
+    def page_by(self, paginator: Paginator) -> None:
+        """Have its lists go on as ``paginator`` says, whatever the file does."""
+        self.paging, self.paginator = "hook", paginator
+
     def _build_paginator(self) -> Paginator | None:
         """None where an answer must show it first, or there is one page only."""
         if isinstance(self.paging, str):

@@ -324,15 +324,22 @@ class _Adoption:
         return made
 
     def _covered(self, value: Any) -> Any:
-        """``value`` with a variable wherever a key says that a secret stands there."""
-        if isinstance(value, dict):
-            return {
-                key: self._secret(key)
-                if isinstance(one, str) and one and is_secret(key)
-                else self._covered(one)
-                for key, one in value.items()
-            }
-        return [self._covered(one) for one in value] if isinstance(value, list) else value
+        """``value`` without what a key says is a secret: the body of a call is kept with it."""
+        if isinstance(value, list):
+            return [self._covered(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        for key, one in value.items():
+            if isinstance(one, str) and one and is_secret(key):
+                self._read.notes.append(
+                    f"{key} is left out of the body, which is kept with the call: see "
+                    '[api.auth], type = "login"'
+                )
+        return {
+            key: self._covered(one)
+            for key, one in value.items()
+            if not (isinstance(one, str) and one and is_secret(key))
+        }
 
 
 def _json(text: str) -> Any:

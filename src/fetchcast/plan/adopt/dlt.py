@@ -120,6 +120,7 @@ class _Adoption:
         self._client = config.get("client") or {}
         self._defaults = config.get("resource_defaults") or {}
         self._host = urlsplit(str(self._client.get("base_url", ""))).hostname or "api"
+        self._api: dict[str, Any] = {}
         self._notes: list[str] = []
         self._secrets: list[str] = []
         self._comments: dict[tuple[str, ...], str] = {}
@@ -128,8 +129,9 @@ class _Adoption:
         base_url = self._client.get("base_url")
         if not isinstance(base_url, str):
             raise FileUnreadable(self._where, "client.base_url is not given")
-        file: dict[str, Any] = {"api": {"base_url": base_url}, "resource": {}, "table": {}}
-        self._credentials(file["api"])
+        self._api["base_url"] = base_url
+        file: dict[str, Any] = {"api": self._api, "resource": {}, "table": {}}
+        self._credentials(self._api)
         for raw in self._config.get("resources") or []:
             self._resource(raw if isinstance(raw, dict) else {"name": raw, "endpoint": raw}, file)
         if not file["resource"]:
@@ -260,7 +262,7 @@ class _Adoption:
             elif key in in_path:
                 params[key] = [value]
             elif value is not None:
-                query[key] = self._secret(value, key) if is_secret(key) else value
+                self._plain(name, key, value, query)
             if key in params and key not in in_path:
                 query[key] = f"{{{key}}}"
         incremental = endpoint.get("incremental")
@@ -268,6 +270,16 @@ class _Adoption:
             start = str(incremental["start_param"])
             self._incremental(name, start, incremental.get("initial_value"), query)
         return query
+
+    def _plain(self, name: str, key: str, value: Any, query: dict[str, Any]) -> None:
+        """A value that is sent as it is, unless it is a key: the address of a call is kept."""
+        if not is_secret(key):
+            query[key] = value
+        elif not self._client.get("auth"):
+            key_ = {"type": "api_key", "api_key": value, "name": key, "location": "query"}
+            self._api["auth"] = self._auth(key_)
+        else:
+            self._notes.append(f"left out {name}.params.{key}: a second key beside client.auth")
 
     def _incremental(self, name: str, key: str, start: Any, query: dict[str, Any]) -> None:
         """A cursor of dlt's: here a call is asked once, and again when it has grown old."""
