@@ -74,6 +74,42 @@ async def test_a_function_sees_rows_before_they_are_shaped(tmp_path: Path) -> No
     assert found(tmp_path, "select n, tripled from items order by n") == [(1, 3), (2, 6)]
 
 
+def by_generation(asked: Asked) -> Reply:
+    """Ten items in pages of three; the header says which are next, in a way of its own."""
+    start = int(asked.query.get("from", "0"))
+    items = [{"n": n} for n in range(start, min(start + 3, 10))]
+    more = {"X-Generation": f"gen/{start + 3}"} if start + 3 < 10 else {}
+    return json_reply({"items": items}, headers=more)
+
+
+def next_page(page: fetchcast.Page) -> str | None:
+    generation = page.headers.get("x-generation")
+    return None if generation is None else f"?from={generation.removeprefix('gen/')}"
+
+
+async def test_a_function_says_where_the_next_page_is(tmp_path: Path) -> None:
+    async with running_api({"/items": by_generation}) as api:
+        made = pipeline(api.url, tmp_path)
+        report = await fetchcast.arun(made, hooks=Hooks(paginator={"items": next_page}))
+        asked = [*api.hits]
+        again = await fetchcast.arun(made, hooks=Hooks(paginator={"items": next_page}))
+    assert (report.end, again.end) == (0, 0), report.failures
+    assert found(tmp_path, "select count(*), sum(n) from items") == [(10, 45)]
+    assert asked == ["/items", "/items?from=3", "/items?from=6", "/items?from=9"]
+    assert api.hits == asked, "all pages have landed: nothing is asked again"
+
+
+async def test_a_function_that_fails_leaves_the_run_incomplete(tmp_path: Path) -> None:
+    def fails(page: fetchcast.Page) -> str:
+        return str(page.document["gone"])
+
+    async with running_api({"/items": by_generation}) as api:
+        hooks = Hooks(paginator={"items": fails})
+        report = await fetchcast.arun(pipeline(api.url, tmp_path), hooks=hooks)
+    assert report.end == 3
+    assert "fails failed with KeyError: 'gone'" in report.failures[0].reason
+
+
 async def test_the_file_names_functions_that_lie_beside_it(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MODULE)
     hooks = {"row": {"items": "mine:row"}, "auth": "mine:Sign"}
