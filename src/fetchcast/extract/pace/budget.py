@@ -14,14 +14,19 @@ _COARSE_S: Final = 5.0  # Windows no longer than this are paced: whole seconds a
 _SHARE: Final = 0.97
 _NEWER_S: Final = 0.5
 _TICK_S: Final = 1.0  # A reset is rounded to whole seconds, either way.
+_LATE_S: Final = 0.03  # A call that is to come after the end of a window leaves so much later.
 
 
 class Allowance:
     """One allowance: ``left`` calls until ``resets_at``."""
 
     __slots__ = (
+        "_asked_early",
+        "_first_told",
+        "_is_moment",
         "_late_s",
         "_lowest",
+        "_opened_at",
         "_probing",
         "_rolled_at",
         "_spent_at",
@@ -49,6 +54,10 @@ class Allowance:
         self._late_s = 0.0
         self._rolled_at = float("-inf")
         self._lowest = 0  # The least that an answer of this window said was left.
+        self._opened_at = float("-inf")
+        self._first_told = (0.0, 0.0)  # When the window's first answer came, and what it said.
+        self._is_moment = False  # Whether the API tells a moment, not how long it is until then.
+        self._asked_early = False  # And in vain: the window does not begin with our first call.
         self._used_up = False  # Only a window that was ever used up is worth pacing.
 
     def tell(self, told: Budget, sent_at: float, now: float, on_wire: int) -> None:
@@ -63,26 +72,36 @@ class Allowance:
         # later: the first call that finds out pays for the others.
         ends = now + reset + self._late_s
         if sent_at + max(0.0, reset - _TICK_S) > self.resets_at + _NEWER_S:
-            self._begin(ends, remaining, max(0, remaining - on_wire))
+            self._asked_early = self._asked_early and sent_at > self.resets_at
+            self._begin(now, ends, remaining, max(0, remaining - on_wire), sent_at)
         elif self._told:
+            since, said = self._first_told
+            if now > since + _LATE_S:
+                self._is_moment = abs(ends - said) < (now - since) / 2
             self.resets_at = min(self.resets_at, ends)
             self._lowest = min(self._lowest, remaining)
             self.left = min(self.left, remaining)
         elif sent_at >= self._rolled_at:
-            self._first_of_window(ends, remaining, on_wire)
+            self._first_of_window(now, ends, remaining, on_wire, sent_at)
 
-    def _begin(self, ends: float, remaining: int, left: int) -> None:
+    def _begin(
+        self, now: float, ends: float, remaining: int, left: int, sent_at: float
+    ) -> None:
+        self._first_told = (now, ends)
+        self._opened_at = max(sent_at, self._rolled_at)
         self.resets_at, self._told, self._probing = ends, True, False
         self._lowest, self.left = remaining, left
 
-    def _first_of_window(self, ends: float, remaining: int, on_wire: int) -> None:
+    def _first_of_window(
+        self, now: float, ends: float, remaining: int, on_wire: int, sent_at: float
+    ) -> None:
         """The first answer after a window was expected to begin."""
         if remaining == 0:
             self._late_s = _TICK_S
         else:
             self._trusted = True
         left = remaining - on_wire if self._probing else min(self.left, remaining)
-        self._begin(ends, remaining, max(0, left))
+        self._begin(now, ends, remaining, max(0, left), sent_at)
 
     def ready(self, now: float, in_flight: int) -> float:
         """When the next call may leave; no later than ``now`` if at once."""
@@ -91,12 +110,23 @@ class Allowance:
         elif self.left <= 0:
             if in_flight or self._lowest <= 0:
                 self._used_up = True
-                return self.resets_at
+                return self._may_end_at()
             # Every answer is in: what the last of them said was left is left indeed.
             self.left, self._lowest = self._lowest, 0
         if self._used_up and 0 < self.length_s <= _COARSE_S and self.limit:
             return max(now, self._spent_at + self.length_s / (_SHARE * self.limit))
         return now
+
+    def _may_end_at(self) -> float:
+        """When the window may end at the earliest.
+
+        A reset told as a moment is rounded up to whole seconds. A window that began with our first
+        call and lasts whole seconds ends up to a second before: one call asks then.
+        """
+        if self._asked_early or not self._is_moment or self.length_s <= _COARSE_S:
+            return self.resets_at
+        moment = self._opened_at + (self.resets_at - self._opened_at) // 1 + _LATE_S
+        return min(moment, self.resets_at)
 
     def _roll(self, now: float) -> None:
         """A new window should begin now; an answer will say whether it did."""
@@ -108,5 +138,6 @@ class Allowance:
 
     def spend(self, now: float) -> None:
         """A call left."""
+        self._asked_early = self.left <= 0  # Until an answer says that a window has begun.
         self.left -= 1
         self._spent_at = now
