@@ -20,6 +20,7 @@ _LONGEST_WAIT_S: Final = 30.0
 _STRETCH: Final = 1.6  # How far a question may be moved to meet a round moment.
 _ASK_EVERY: Final = 4
 _DOUBTS: Final = (0.02, 0.1, 0.35)
+_KNOCKS: Final = 1  # Calls a window that look for the moment of its opening.
 _EXACT: Final = 0.03  # An opening known within this share of the period is known.
 _ROUND_S: Final = (
     3600.0,
@@ -82,6 +83,8 @@ class Door:
     """Shares of the time shut after which one call asks whether it is a window at all."""
     slides: bool = False
     """Whether it opens bit by bit, as a sliding log does."""
+    clocked: bool = False
+    """Whether windows begin on the clock rather than with their first call."""
     sharp: bool = True
     """Whether to look for the exact moment of opening."""
     windows: int = 0
@@ -119,8 +122,11 @@ class Door:
         low = max(self.opened_at + self.period_low - self.doubt_s, self.refused_at)
         high = self.opened_at + self.period_high
         due = high + _MARGIN_S * 0.2
-        if high - low > max(_EXACT * self.period_high, 0.1) and self.sharp and self.early == 0:
-            moment = _roundest(low + 0.4 * (high - low), low + 0.6 * (high - low), clock_offset)
+        between = high - low
+        if between > max(_EXACT * self.period_high, 0.1) and self.sharp and self.early < _KNOCKS:
+            # Whole seconds since the window began, or by the clock, are more likely than others.
+            likely = clock_offset if self.clocked else -self.opened_at
+            moment = _roundest(low + 0.1 * between, low + 0.7 * between, likely)
             due = (low + high) / 2 if moment is None else moment
         if self.doubts and due > now:
             share, *rest = self.doubts
@@ -165,8 +171,9 @@ class Door:
         previous, doubt = self.opened_at, self.doubt_s
         self.early_opening = self.calls is not None and sent_at < previous + self.period_high
         self._before = (previous, doubt, self.opened_serial, self.refused_since)
-        self.doubt_s = max(0.0, sent_at - max(self.refused_at, self.closed_at))
-        self._narrow(sent_at - self.doubt_s - previous, sent_at - previous + doubt)
+        late = max(0.0, sent_at - max(self.refused_at, self.closed_at))
+        self.doubt_s = late if self.clocked else 0.0
+        self._narrow(sent_at - late - previous, sent_at - previous + doubt)
         self.opened_at, self.opened_serial, self.refused_since = sent_at, serial, 0
         self.probe = None
         return shut
@@ -200,13 +207,17 @@ class Door:
     def _narrow(self, low: float, high: float) -> None:
         if self.calls is not None and low < self.period_high and high > self.period_low:
             low, high = max(low, self.period_low), min(high, self.period_high)
+        elif self.calls is not None and not self.clocked:
+            # It did not begin when the first call passed: the clock says when.
+            self.clocked, self.doubt_s = True, max(0.0, high - low)
+            low, high = min(low, self.period_low), max(high, self.period_high)
         elif self.calls is not None and self.contradicted == 0:
             # One odd opening shifts the phase, two change the period.
             self.contradicted = 1
             return
         self.contradicted = 0
         for period in _ROUND_S:
-            if low > 0.6 * high and low - _MARGIN_S <= period <= high + _MARGIN_S:
+            if low > 0.9 * high and low - _MARGIN_S <= period <= high + _MARGIN_S:
                 low = high = period
                 break
         self.period_low, self.period_high = low, high
