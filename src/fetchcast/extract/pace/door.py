@@ -20,6 +20,7 @@ _LONGEST_WAIT_S: Final = 30.0
 _STRETCH: Final = 1.6  # How far a question may be moved to meet a round moment.
 _ASK_EVERY: Final = 4
 _DOUBTS: Final = (0.02, 0.1, 0.35)
+_ALIKE: Final = 1.05
 _KNOCKS: Final = 1  # Calls a window that look for the moment of its opening.
 _EXACT: Final = 0.03  # An opening known within this share of the period is known.
 _ROUND_S: Final = (
@@ -73,6 +74,8 @@ class Door:
     overrun: int = 0
     """Refused calls of this window that did not ask at a shut door."""
     counted: bool = False
+    passed_before: int = 0
+    """Calls that passed in the opening before the window was found."""
     left: int = 0
     asked: int = 0
     """Calls of this window that ask whether it grew."""
@@ -234,7 +237,9 @@ class Door:
             return
         passed = max(1, self.passed(serial))
         if not self.counted:
-            self.calls, self.counted = passed, True
+            # Where refused calls count too, those of the search for the opening took their part.
+            before = self.passed_before if self.passed_before <= _ALIKE * passed else 0
+            self.calls, self.counted = max(passed, before), True
         elif not self.overrun:
             if self.asked:
                 self.calls = max(self.calls, passed)

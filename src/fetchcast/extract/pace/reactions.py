@@ -308,7 +308,7 @@ class Reactions(State):
         """Open after a long time: go on as before, and look closely where it shut last time."""
         door, rate = self._door, self._rate
         self._phase = BURST
-        door.expected = max(1, passed)
+        door.expected = door.passed_before = max(1, passed)
         if rate.limit is None and not self._level.confirmed:
             self._level.forget()
             self._window.restart(2.0)
