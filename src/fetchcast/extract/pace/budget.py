@@ -84,9 +84,7 @@ class Allowance:
         elif sent_at >= self._rolled_at:
             self._first_of_window(now, ends, remaining, on_wire, sent_at)
 
-    def _begin(
-        self, now: float, ends: float, remaining: int, left: int, sent_at: float
-    ) -> None:
+    def _begin(self, now: float, ends: float, remaining: int, left: int, sent_at: float) -> None:
         self._first_told = (now, ends)
         self._opened_at = max(sent_at, self._rolled_at)
         self.resets_at, self._told, self._probing = ends, True, False
