@@ -31,7 +31,7 @@ def run_with_progress(
     while True:
         progress = Progress(style)
         try:
-            report = run(pipeline, options=options, subscribers=[progress.update])
+            return run(pipeline, options=options, subscribers=[progress.update])
         except LandingInUse as error:
             if not wait:
                 raise
@@ -40,5 +40,3 @@ def run_with_progress(
                 said = True
             time.sleep(_POLL_S)
             continue
-        report.sent, report.refused = progress.counters.sent, progress.counters.refused
-        return report

@@ -133,7 +133,10 @@ async def arun(
         ) as writer,
         told(writer, flow, planned),
     ):
-        await flow.run(writer)
+        try:
+            await flow.run(writer)
+        finally:
+            report.sent, report.refused = flow.counters.sent, flow.counters.refused
     report.total_s = clock.monotonic() - begun
     return report
 
