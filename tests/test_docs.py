@@ -28,6 +28,8 @@ PAGES = [
     ROOT / "docs/tutorial/first-forecast.md",
     ROOT / "docs/how-to/unattended.md",
     ROOT / "docs/how-to/python.md",
+    ROOT / "docs/how-to/pages.md",
+    ROOT / "docs/how-to/parents.md",
 ]
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d[\d,.]*")

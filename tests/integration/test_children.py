@@ -229,6 +229,36 @@ async def test_three_thousand_children(tmp_path: Path) -> None:
         accounted(report)
 
 
+async def test_rows_that_are_not_where_they_should_be(tmp_path: Path) -> None:
+    """A wrong path is told with the keys that there are; plain values can be rows."""
+
+    def api_says(asked: Asked) -> Reply:
+        if asked.path == "/all":
+            return json_reply({"data": {"ids": [1, 2, 3]}})
+        return json_reply({"id": int(asked.path.rsplit("/", 1)[1])})
+
+    raw: dict[str, Any] = {
+        "name": "air",
+        "resource": {"all": {"path": "all"}, "one": {"path": "one/{id}"}},
+        "table": {"one": {"from": "one"}},
+    }
+    async with running_api({"*": api_says}) as api:
+        raw["api"] = {"base_url": api.url}
+        raw["resource"]["one"]["params"] = {
+            "id": {"from": "all", "field": "$", "rows": "data.items[*]"}
+        }
+        wrong = await arun(pipeline_from(raw, folder=tmp_path))
+        assert wrong.notes[0] == (
+            "resource one: no answer of all has rows at $.data.items[*]: "
+            "there is no 'items' in $.data, which has: ids"
+        )
+        raw["resource"]["one"]["params"]["id"]["rows"] = "data.ids[*]"
+        right = await arun(pipeline_from(raw, folder=tmp_path))
+        assert right.notes == []
+        assert rows(tmp_path, "select id from one order by id") == [(1,), (2,), (3,)]
+        assert len(api.hits) == 4, "the parent was not asked again"
+
+
 def test_a_table_for_every_call_needs_calls_that_are_known(tmp_path: Path) -> None:
     """`every_call` is about the plan: a list's pages and a parent's children are not in it."""
     raw = {

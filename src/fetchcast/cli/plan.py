@@ -31,6 +31,7 @@ def plan(file: Path, base_url: str | None, *, as_json: bool, first: int, exact: 
     """
     from fetchcast.config import read_pipeline
     from fetchcast.pipeline.ask import plans
+    from fetchcast.pipeline.follow import pages_in_words
 
     pipeline = read_pipeline(file, base_url=base_url)
     made = plans(pipeline, now=time.time())
@@ -50,6 +51,8 @@ def plan(file: Path, base_url: str | None, *, as_json: bool, first: int, exact: 
         click.echo(f"\n{told.text}" if told.text else "")
         for line in _first(one, first):
             click.echo(line)
+        if pages := pages_in_words(one, pipeline.landing_folder):
+            click.echo(f"  {' ' * 12}  {pages}")
     click.echo(f"\ninto {', '.join(pipeline.destinations)}; nothing was sent")
 
 

@@ -7,13 +7,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from fetchcast.config import Pipeline
 from fetchcast.extract.rules import without_conditions
-from fetchcast.json_path import Every, Path, parse_path, value_at
+from fetchcast.json_path import Every, parse_path, show_path, value_at
+from fetchcast.json_path import Path as JsonPath
+from fetchcast.landing.reader import open_reader
 from fetchcast.plan.pagination import (
     AUTO,
     SIGNS,
@@ -25,10 +28,10 @@ from fetchcast.plan.pagination import (
     detect,
     paginator_of,
 )
-from fetchcast.plan.pagination.options import Cursor, NextUrl
+from fetchcast.plan.pagination.options import Cursor, NextUrl, Offset, PageNumber
 from fetchcast.plan.planner import Plan
 from fetchcast.records import Answer, Fate, Landed, Outcome, Planned, Request, Scalar
-from fetchcast.transform.model import default_rows
+from fetchcast.transform.model import default_rows, missed_step
 
 _DONE = frozenset({Fate.LANDED, Fate.EMPTY})
 _PARAM = "param:"
@@ -214,11 +217,26 @@ class Follower:
         said = child.rows_path
         path = parse_path(said) if said else self._path(child.parent, content)
         wanted = [(name, *_field(name)) for name in self._fields[child.name]]
-        for around in content.rows(path):
+        found = content.rows(path)
+        self._look_for_rows(child, content, path, found)
+        for around in found:
             row = {name: _scalar(around, up, below) for name, up, below in wanted}
             yield {n: request.params.get(n) if v is None else v for n, v in row.items()}
 
-    def _path(self, resource: str, content: _Content) -> Path:
+    def _look_for_rows(
+        self, child: Plan, content: _Content, path: JsonPath, found: list[Any]
+    ) -> None:
+        """A wrong path must not look like parents without children."""
+        if found:
+            self._lost[child.name] = ""
+        elif child.name not in self._lost and (missed := missed_step([content.document], path)):
+            where, step, there = missed
+            self._lost[child.name] = (
+                f"no answer of {child.parent} has rows at {show_path(path)}: "
+                f"there is no {step!r} in {where}, which has: {', '.join(there)}"
+            )
+
+    def _path(self, resource: str, content: _Content) -> JsonPath:
         """Where the rows of ``resource`` are: as its table says, or as its first answer shows."""
         path = self._rows[resource]
         if path is None:
@@ -242,12 +260,12 @@ class _Content:
         except (ValueError, RecursionError):
             return None
 
-    def rows(self, path: Path) -> list[tuple[Any, ...]]:
+    def rows(self, path: JsonPath) -> list[tuple[Any, ...]]:
         """Each row with the objects around it, the row first."""
         return [] if self.document is None else list(_along(self.document, path))
 
 
-def _along(value: Any, path: Path, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def _along(value: Any, path: JsonPath, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     around = (value, *around)
     if not path:
         yield around
@@ -262,19 +280,19 @@ def _along(value: Any, path: Path, around: tuple[Any, ...] = ()) -> Iterator[tup
             yield from _along(below, rest, around)
 
 
-def _field(name: str) -> tuple[int, Path]:
+def _field(name: str) -> tuple[int, JsonPath]:
     """How far above the row it is, and where there."""
     text = name.lstrip("^")
     return len(name) - len(text), parse_path(text.removeprefix("$"))
 
 
-def _scalar(around: tuple[Any, ...], up: int, path: Path) -> Scalar:
+def _scalar(around: tuple[Any, ...], up: int, path: JsonPath) -> Scalar:
     objects = [around[0], *(one for one in around[1:] if isinstance(one, dict))]
     value = value_at(objects[up], path) if up < len(objects) else None
     return value if isinstance(value, str | int | float | bool) else None
 
 
-def _rows_of(pipeline: Pipeline, resource: str) -> Path | None:
+def _rows_of(pipeline: Pipeline, resource: str) -> JsonPath | None:
     """Where the rows of ``resource`` are; None: where they are found by themselves."""
     tables = [table for table in pipeline.table.values() if resource in table.sources]
     path = next((table.rows for table in tables if table.rows is not None), None)
@@ -346,6 +364,34 @@ def _unasked(request: Request, reason: str) -> Planned:
         reason=reason,
         rejected=True,
     )
+
+
+def pages_in_words(plan: Plan, landing: Path) -> str | None:
+    """How the lists of ``plan`` go on, for people; None if they have one page."""
+    if plan.paging == SINGLE_PAGE:
+        return None
+    if plan.paging == AUTO:
+        found = _remembered(plan, landing)
+        if found is None:
+            return "more pages: auto; the first answer that shows a sign of them decides"
+        return f"more pages: found to be {in_words(found)}"
+    if not isinstance(plan.paging, Offset | PageNumber):
+        return "more pages: one after the other, as each answer names the next"
+    counted = plan.paging.total or plan.paging.total_header or _pages_counted(plan.paging)
+    known = "all side by side, once the first says how many there are"
+    return f"more pages: {known if counted else 'side by side, until one shows the end'}"
+
+
+def _pages_counted(options: Offset | PageNumber) -> str | None:
+    return options.total_pages if isinstance(options, PageNumber) else None
+
+
+def _remembered(plan: Plan, landing: Path) -> Detected | None:
+    if not landing.exists():
+        return None
+    with open_reader(landing) as reader:
+        memory = reader.recall(paginator_scope(plan))
+    return None if memory is None else msgspec.convert(memory.value, Detected)
 
 
 def in_words(detected: Detected) -> str:
