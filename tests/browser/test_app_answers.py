@@ -193,6 +193,20 @@ def test_problems_of_the_api_are_problem_json(site):
         "select 1; select 2",
         "pragma database_list",
         "select * from _SETTINGS",
+        "select * from glob('/etc/*')",
+        "select * from read_text('/etc/passwd')",
+        "select * from read_csv('http://127.0.0.1:9/x.csv')",
+        "select * from 'https://example.org/x.parquet'",
+        "select getenv('FETCHCAST_TOKEN')",
+        "load httpfs",
+        "call pragma_database_size()",
+        "export database '/tmp/stolen'",
+        "create table stolen as select 1",
+        "set enable_external_access = true",
+        "select repeat('x', 2000000000)",
+        "select repeat('x', 1000000) from range(1000)",
+        "select list(range) from range(1000000000)",
+        "with x as (select 1) insert into series select * from x",
         "select sum(a.range + b.range) from range(1000000) a, range(10000000) b",
         "nonsense",
     ],
@@ -204,6 +218,20 @@ def test_sql_cannot_leave_the_database(site, sql, monkeypatch):
     monkeypatch.setattr(tables, "MOST_SECONDS", 0.5)
     status, headers, body = ask(site, "/api/v1/sql?q=" + quote(sql))
     assert (status, headers["content-type"]) == (422, "application/problem+json"), body
+
+
+def test_a_query_that_is_too_long_is_refused(site):
+    """So is a body that nothing here wants, also one that does not say its length."""
+    assert ask(site, "/api/v1/sql?q=" + "x" * 30_000)[0] == 414
+    assert ask(site, "/api/v1/series/" + "x" * 30_000 + "/y/forecast")[0] == 414
+    origin = {"Origin": site}
+    assert ask(site, "/theme", method="POST", headers=origin, body=b"x" * 30_000)[0] == 413
+    pieces = iter([b"to=dark&", *[b"x" * 10_000] * 20])
+    assert ask(site, "/theme", method="POST", headers=origin, body=pieces)[0] in {303, 400}
+    for length in ("-1", "many"):
+        headers = {**origin, "Content-Length": length}
+        assert ask(site, "/theme", method="POST", headers=headers)[0] in {400, 413}
+    assert ask(site, "/api/v1/questions")[0] == 200
 
 
 def test_sql_answers_a_select_up_to_its_limit(site):

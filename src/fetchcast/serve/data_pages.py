@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
+import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
@@ -19,6 +20,7 @@ from fetchcast.serve.wording import number
 
 Filters = Annotated[list[str], Query(description="`column:operator:value`, any number of them.")]
 _LONGEST = 120
+_FORECAST = frozenset({"observation", "forecast", "backtest", "leaderboard", "series"})
 
 
 def router(reading: Reading) -> APIRouter:
@@ -34,6 +36,8 @@ def _tables(pages: APIRouter, reading: Reading) -> None:
     def every(request: Request) -> Response:
         found = tables.every(reading.store)
         counts = tables.counts(reading.store, found)
+        # Those of the file first, then the forecast's, what fetchcast keeps for itself at the end.
+        found.sort(key=lambda table: (table.name.startswith("_"), table.name in _FORECAST))
         return render(request, reading, "data.html", tables=found, counts=counts)
 
     @pages.get("/data/{name}")
@@ -58,39 +62,48 @@ def _tables(pages: APIRouter, reading: Reading) -> None:
             limit=tables.PER_PAGE + 1,
         )
         found = tables.page(reading.store, table, view)
+        columns = sorted(table.columns, key=lambda column: column.name.startswith("_"))
         return render(
             request,
             reading,
             "table.html",
             table=table,
-            rows=[
-                [shown(row[each.name]) for each in table.columns]
-                for row in found[: tables.PER_PAGE]
-            ],
+            columns=columns,
+            rows=[[shown(row[each.name]) for each in columns] for row in found[: tables.PER_PAGE]],
             more=len(found) > tables.PER_PAGE,
             conditions=conditions,
             sort=sort,
             page=page,
             operators=tables.OPERATORS,
             sql=tables.select(table, view),
-            address=_address(name, conditions),
+            address=_address(name, conditions, page),
             profiles=tables.profiles(reading.store, table),
         )
 
 
-def _address(name: str, conditions: Sequence[tables.Condition]) -> Any:
+def _address(name: str, conditions: Sequence[tables.Condition], here: int) -> Any:
     """Addresses of the same table with another order, page, or without a filter."""
 
     def address(*, sort: str = "", page: int = 1, without: str = "", twin: str = "") -> str:
         kept = [("filter", each.text) for each in conditions if each.text != without]
         if sort:
             kept.append(("sort", sort))
+        if twin:
+            offset = (here - 1) * tables.PER_PAGE
+            kept += [("limit", str(tables.PER_PAGE)), ("offset", str(offset))]
         if page > 1:
             kept.append(("page", str(page)))
         place = f"/api/v1/tables/{quote(name)}/{twin}" if twin else f"/data/{quote(name)}"
         return place + ("?" + urlencode(kept) if kept else "")
 
     return address
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column is set flush right."""
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )
 
 
 def shown(value: Any) -> str:
@@ -105,10 +118,13 @@ def _sql(pages: APIRouter, reading: Reading) -> None:
     @pages.get("/sql")
     def sql(request: Request, q: str = "") -> Response:
         values: dict[str, Any] = {"problem": "", "columns": [], "rows": [], "cut": False}
+        values |= {"numeric": [], "most_bytes": tables.MOST_BYTES}
+        values |= {"most_seconds": tables.MOST_SECONDS}
         if q.strip():
             try:
                 answer, cut = tables.asked(reading.store, q)
                 values["columns"] = answer.schema.names
+                values["numeric"] = [is_number(kind) for kind in answer.schema.types]
                 values["rows"] = [[shown(value) for value in row.values()] for row in rows(answer)]
                 values["cut"] = cut
             except QueryError as problem:

@@ -41,6 +41,8 @@ _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _COOKIE = "fetchcast_token"
 _FAILED_TOKENS = 10
+_LONGEST_ADDRESS = 20_000
+_LARGEST_BODY = 20_000
 _WINDOW_S = 60.0
 
 
@@ -106,6 +108,10 @@ class Manners:
             return _text(
                 421, "This server does not answer to that host name. Add it to [app] hosts."
             )
+        if len(scope["query_string"]) + len(scope["raw_path"]) > _LONGEST_ADDRESS:
+            return _text(414, f"That address is longer than {_LONGEST_ADDRESS:,} characters.")
+        if int(headers.get("content-length") or 0) > _LARGEST_BODY:
+            return _text(413, f"Nothing here wants more than {_LARGEST_BODY:,} bytes.")
         if scope["method"] not in _SAFE and not _same_origin(headers):
             return _text(403, "Another site's page may not change anything here.")
         return self._stranger(scope, headers) if self._token is not None else None

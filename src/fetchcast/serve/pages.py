@@ -140,7 +140,8 @@ def _embedded(value: object) -> Markup:
 def _theme(pages: APIRouter) -> None:
     @pages.post("/theme")
     async def theme(request: Request) -> Response:
-        to = dict(parse_qsl((await request.body())[:100].decode("latin-1"))).get("to", "light")
+        said = await anext(aiter(request.stream()), b"")
+        to = dict(parse_qsl(said[:100].decode("latin-1"))).get("to", "light")
         back = urlsplit(request.headers.get("referer", ""))
         place = back.path if back.netloc == request.url.netloc else "/"
         answer = RedirectResponse("/" + place.lstrip("/"), 303)

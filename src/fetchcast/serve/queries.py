@@ -23,14 +23,13 @@ from fetchcast.clock import Clock
 from fetchcast.errors import DestinationError, QueryError
 from fetchcast.load.destinations import open_destination
 from fetchcast.load.duckdb import DuckDB, published_path
-from fetchcast.load.postgres import PostgreSQL
 from fetchcast.records import Destination
+from fetchcast.serve.asking import Job, ask
 
 _KEPT_RESULTS = 512
 _KEPT_DERIVED = 256
 _KEPT_BYTES = 96 * 1024 * 1024
 _FRESH_S = 2.0
-_AGAIN_S = 0.1
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  columns without a zone have none
 T = TypeVar("T")
 _SETTINGS = (
@@ -41,6 +40,13 @@ _SETTINGS = (
     "SET GLOBAL timezone = 'UTC'",
     "SET memory_limit = '1GB'",
     "SET max_temp_directory_size = '2GB'",
+)
+_ALONE = (
+    "SET temp_directory = ''",  # A process that is ended cannot remove what it spilled.
+    *_SETTINGS,
+    "SET python_enable_replacements = false",
+    "SET enable_progress_bar = false",
+    "SET lock_configuration = true",
 )
 _FOR_EACH_CURSOR = (
     # Else a query could name the variables of this module as tables.
@@ -77,8 +83,12 @@ class Readable(Protocol):
     def table(self, sql: str) -> pa.Table:
         """The answer to a query; raises `DestinationError`."""
 
-    def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
-        """The first ``limit`` rows of one SELECT that a person wrote, if it ends in time."""
+    def ask(self, sql: str, *, rows: int, size: int, seconds: float) -> pa.Table:
+        """The first ``rows`` rows of one SELECT that a person wrote, if it ends in time.
+
+        Raises:
+            QueryError: If it cannot be answered within ``size`` bytes and ``seconds``.
+        """
 
     def close(self) -> None:
         """Let go of everything."""
@@ -96,7 +106,7 @@ def open_store(url: str, folder: Path, clock: Clock) -> Store:
     destination = open_destination(url, folder)
     if isinstance(destination, DuckDB):
         return _Kept(_Duck(destination))
-    return _Kept(_Other(destination, url.partition(":")[0], clock))
+    return _Kept(_Other(destination, url, folder, clock))
 
 
 @dataclass(slots=True)
@@ -134,31 +144,20 @@ class _Duck:
             hint = "run the pipeline and its forecast, then try again"
             raise QueryError(self._destination.url, str(problem), hint) from problem
 
-    def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
-        cursor = self._cursor()
-        late, over = threading.Event(), threading.Event()
-
-        def interrupt() -> None:
-            # Again and again: one that comes before the query is under way has no effect.
-            wait = seconds
-            while not over.wait(wait):
-                late.set()
-                cursor.interrupt()
-                wait = _AGAIN_S
-
-        threading.Thread(target=interrupt, name="deadline", daemon=True).start()
-        try:
-            kinds = [statement.type for statement in cursor.extract_statements(sql)]
-            if kinds != [duckdb.StatementType.SELECT]:
-                problem = "only one query that reads is answered"
-                raise QueryError(self._destination.url, problem, "write one SELECT")
-            return cursor.sql(sql).limit(limit).to_arrow_table()
-        except duckdb.Error as problem:
-            words = f"not done after {seconds:g} s" if late.is_set() else str(problem)
-            hint = "ask for less" if late.is_set() else "correct the SQL"
-            raise QueryError(self._destination.url, words, hint) from problem
-        finally:
-            over.set()
+    def ask(self, sql: str, *, rows: int, size: int, seconds: float) -> pa.Table:
+        destination = self._destination
+        return ask(
+            Job(
+                url=destination.url,
+                folder=str(destination.path.parent),
+                file=str(self._published()),
+                shown=destination.url,
+                sql=sql,
+                most_rows=rows,
+                most_bytes=size,
+                seconds=seconds,
+            )
+        )
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor on the newest version. The old connection closes with its last cursor."""
@@ -190,8 +189,9 @@ class _Duck:
 class _Other:
     """Any other destination, through its own read-only queries."""
 
-    def __init__(self, destination: Destination, kind: str, clock: Clock) -> None:
-        self._destination, self.kind, self._clock = destination, kind, clock
+    def __init__(self, destination: Destination, address: str, folder: Path, clock: Clock) -> None:
+        self._destination, self._address, self._folder = destination, address, folder
+        self.kind, self._clock = address.partition(":")[0], clock
 
     def version(self) -> str:
         return f"{self._destination.url}#{int(self._clock.monotonic() / _FRESH_S)}"
@@ -199,14 +199,19 @@ class _Other:
     def table(self, sql: str) -> pa.Table:
         return self._destination.query(sql)
 
-    def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
-        if ";" in sql:
-            problem = "only one query that reads is answered"
-            raise QueryError(self._destination.url, problem, "write one SELECT without semicolons")
-        whole = f"select * from ({sql}\n) as asked limit {int(limit)}"
-        if isinstance(self._destination, PostgreSQL):
-            return self._destination.query(whole, seconds=seconds)
-        return self._destination.query(whole)
+    def ask(self, sql: str, *, rows: int, size: int, seconds: float) -> pa.Table:
+        return ask(
+            Job(
+                url=self._address,
+                folder=str(self._folder),
+                file=None,
+                shown=self._destination.url,
+                sql=sql,
+                most_rows=rows,
+                most_bytes=size,
+                seconds=seconds,
+            )
+        )
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -243,8 +248,8 @@ class _Kept:
                 self._keep(sql, result)
         return result
 
-    def ask(self, sql: str, limit: int, seconds: float) -> pa.Table:
-        return self.store.ask(sql, limit, seconds)
+    def ask(self, sql: str, *, rows: int, size: int, seconds: float) -> pa.Table:
+        return self.store.ask(sql, rows=rows, size=size, seconds=seconds)
 
     def derived(self, key: Hashable, make: Callable[[], T]) -> T:
         version = self.store.version()
@@ -278,6 +283,28 @@ class _Kept:
 
     def close(self) -> None:
         self.store.close()
+
+
+def one_select(file: Path, shown: str, sql: str, most_rows: int) -> pa.Table:
+    """The answer to one SELECT of a stranger, on a connection that is used for nothing else.
+
+    Raises:
+        QueryError: If it is anything else than one SELECT, or cannot be answered.
+    """
+    try:
+        connection = duckdb.connect(str(file), read_only=True)
+        for setting in _ALONE:
+            connection.execute(setting)
+        kinds = [statement.type for statement in connection.extract_statements(sql)]
+        if kinds != [duckdb.StatementType.SELECT]:
+            raise QueryError(shown, "only one query that reads is answered", "write one SELECT")
+        return connection.sql(sql).limit(most_rows).to_arrow_table()
+    except duckdb.OutOfMemoryException as problem:
+        raise QueryError(shown, "it needs more memory than a query is given", "ask for less") from (
+            problem
+        )
+    except duckdb.Error as problem:
+        raise QueryError(shown, str(problem), "correct the SQL") from problem
 
 
 def rows(result: pa.Table) -> list[dict[str, Any]]:

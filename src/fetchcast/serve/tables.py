@@ -26,6 +26,8 @@ class BadQuery(QueryError):
 PER_PAGE = 50
 MOST_ROWS = 1000
 MOST_SECONDS = 10.0
+MOST_BYTES = 10_000_000
+"""Of an answer to a query of one's own, before compression."""
 OPERATORS = {
     "eq": "is",
     "ne": "is not",
@@ -35,6 +37,14 @@ OPERATORS = {
     "null": "is missing",
 }
 _COMPARISONS = {"lt": "<", "ge": ">="}
+_INTEGERS = ("tinyint", "smallint", "integer", "bigint", "hugeint")
+_NUMERIC = frozenset(
+    [
+        *_INTEGERS,
+        *(f"u{name}" for name in _INTEGERS),
+        *("decimal", "numeric", "float", "real", "double", "double precision"),
+    ]
+)
 _PLAIN_ONLY = ("[", "json", "struct", "map", "array", "union")
 
 
@@ -44,6 +54,11 @@ class Column:
 
     name: str
     type: str
+
+    @property
+    def numeric(self) -> bool:
+        """Whether its values are set flush right."""
+        return self.type.lower().partition("(")[0] in _NUMERIC
 
     @property
     def comparable(self) -> bool:
@@ -220,7 +235,9 @@ def asked(store: Store, sql: str) -> tuple[pa.Table, bool]:
         BadQuery: If it is no single SELECT, takes too long, or cannot be answered.
     """
     try:
-        answer = store.ask(sql.strip().rstrip(";"), MOST_ROWS + 1, MOST_SECONDS)
+        answer = store.ask(
+            sql.strip().rstrip(";"), rows=MOST_ROWS + 1, size=MOST_BYTES, seconds=MOST_SECONDS
+        )
     except QueryError as problem:
         raise BadQuery(*problem.args) from problem
     return answer.slice(0, MOST_ROWS), answer.num_rows > MOST_ROWS
