@@ -3,9 +3,21 @@
 import tomllib
 from pathlib import Path
 
-from fetchcast.config import read_pipeline
+import duckdb
+import pytest
+
+from fetchcast import arun
 from fetchcast.pipeline.draft import draft
-from fetchcast.testing import json_reply, link_pages, numbered_pages, running_api
+from fetchcast.testing import (
+    Says,
+    cursor_pages,
+    json_reply,
+    link_pages,
+    next_url_pages,
+    numbered_pages,
+    offset_pages,
+    running_api,
+)
 
 ITEMS = [
     {
@@ -49,7 +61,7 @@ async def test_rows_key_types_pages_and_parameters_are_proposed() -> None:
     assert "HTTP 200, application/json" in said
     assert "rows: items[*], of 5 fields" in said
     assert "key: id has another value in every row" in said
-    assert "pages: page_number (param = page, total = totalResults)" in said
+    assert "pages: page_number (param = page, total = totalResults): totalResults tells" in said
 
 
 async def test_a_bare_list_with_links_has_a_key_and_link_pages() -> None:
@@ -77,10 +89,31 @@ async def test_secrets_are_sent_and_neither_written_nor_shown() -> None:
     assert "secret: write" in told
 
 
-async def test_the_file_can_be_read_and_run(tmp_path: Path) -> None:
+async def test_one_object_is_one_row() -> None:
     async with running_api({"/v1/items/7": json_reply({"id": 7, "parts": []})}) as api:
         made = await draft(f"{api.url}/v1/items/7")
-    (tmp_path / "p.toml").write_text(made.text)
-    pipeline = read_pipeline(tmp_path / "p.toml")
-    assert pipeline.resource["items"].path == "items/{item}"
+    assert tomllib.loads(made.text)["resource"]["items"]["path"] == "items/{item}"
     assert "rows: the answer itself is one row" in made.said
+
+
+@pytest.mark.parametrize(
+    ("says", "query"),
+    [
+        (link_pages(ITEMS, size=10), "?per_page=10"),
+        (next_url_pages(ITEMS, size=10, relative=True), ""),
+        (cursor_pages(ITEMS, size=10), ""),
+        (offset_pages(ITEMS, size=10), "?offset=0&limit=10"),
+        (numbered_pages(ITEMS, size=10), "?page=1"),
+        (numbered_pages(ITEMS, size=10, total=False), "?page=1"),
+        (numbered_pages(ITEMS, size=10, first=0), "?page=0"),
+    ],
+)
+async def test_the_file_runs_and_has_every_page(says: Says, query: str, tmp_path: Path) -> None:
+    async with running_api({"/items": says}) as api:
+        made = await draft(f"{api.url}/items{query}")
+        (tmp_path / "p.toml").write_text(made.text)
+        report = await arun(tmp_path / "p.toml")
+    assert report.end == 0, report.failures
+    with duckdb.connect(str(tmp_path / "p.duckdb"), read_only=True) as connection:
+        counted = connection.execute("select count(*), count(distinct id) from items").fetchone()
+    assert counted == (len(ITEMS), len(ITEMS)), made.text

@@ -21,6 +21,7 @@ from fetchcast.plan.adopt.openapi import adopt_openapi
 from fetchcast.plan.adopt.paging import Taken, guess_paginator, paging_names
 from fetchcast.plan.adopt.secrets import is_secret
 from fetchcast.plan.adopt.shape import Rows, Shape, find_key, find_moments, find_rows, shape_of
+from fetchcast.plan.pagination import Page, PaginatorOptions, detect
 from fetchcast.records import Answer, Request, request_key
 from fetchcast.transform.names import snake_case
 
@@ -57,7 +58,7 @@ async def draft(url: str, headers: Sequence[str] = ()) -> Draft:
         request = Request(key=request_key("GET", url), resource="draft", url=url)
         answer = await fetch(transport, request, sent)
     body = _decoded(url, answer)
-    found = _Found(shape_of(body), answer, adopted)
+    found = _Found(url, shape_of(body), answer, adopted)
     return Draft(text=found.adopted().text, said=[*_call(url, answer), *found.said()])
 
 
@@ -96,7 +97,7 @@ def _call(url: str, answer: Answer) -> list[str]:
 class _Found:
     """What the answer to the example call shows."""
 
-    def __init__(self, shape: Shape, answer: Answer, adopted: Adopted) -> None:
+    def __init__(self, url: str, shape: Shape, answer: Answer, adopted: Adopted) -> None:
         self._adopted, self._shape = adopted, shape
         (self._name,) = adopted.document["resource"]
         self._resource: dict[str, Any] = dict(adopted.document["resource"][self._name])
@@ -104,18 +105,24 @@ class _Found:
         self._row = self._rows.row if self._rows else shape
         self._key = find_key(self._row) if self._rows else None
         self._types = {snake_case(k): kind for k, kind in find_moments(self._row).items()}
-        self._paginator = self._pages(answer) if self._rows else None
+        pages = self._pages(url, answer, self._rows.count) if self._rows else None
+        self._paginator: dict[str, Any] | None
+        self._paginator, self._why = pages or (None, "")
 
-    def _pages(self, answer: Answer) -> dict[str, Any] | None:
+    def _pages(self, url: str, answer: Answer, count: int) -> tuple[dict[str, Any], str] | None:
+        """How the list goes on, and what shows it: as ``auto`` sees it, else by the parameters."""
+        request = Request(key="", resource=self._name, url=url)
+        status, headers, body = answer.status, answer.headers, answer.body
+        found = detect(Page(request, status=status, headers=headers, body=body, rows=count))
+        if found is not None:
+            return _said_in_file(found.options), found.why
         query: Mapping[str, str] = self._resource.get("query", {})
         taken = [
             Taken(name=name, default=int(text) if text.isdecimal() else None)
             for name, text in query.items()
         ]
-        paginator = guess_paginator(taken, self._shape, answer.headers)
-        if paginator and paginator["type"] == "link_header":
-            return paginator if 'rel="next"' in answer.headers.get("link", "") else None
-        return paginator
+        guessed = guess_paginator(taken, self._shape)
+        return (guessed, "its address has such parameters") if guessed else None
 
     def adopted(self) -> Adopted:
         """The file, with rows, key, types and pages in it."""
@@ -151,7 +158,7 @@ class _Found:
             lines.append(f"type: {name} is a {kind}")
         if self._paginator:
             shown = ", ".join(f"{k} = {v}" for k, v in self._paginator.items() if k != "type")
-            lines.append(f"pages: {self._paginator['type']}" + (f" ({shown})" if shown else ""))
+            lines.append(f"pages: {self._paginator['type']} ({shown or 'as it is'}): {self._why}")
         values = self._resource.get("params", {})
         lines += [f"parameter: {name} = {value}" for name, value in values.items()]
         lines += [hint(name) for name in self._adopted.secrets]
@@ -161,6 +168,15 @@ class _Found:
         if rows is None:
             return "the answer itself is one row"
         return f"{rows.path or '[*]'}, of {len(rows.row.fields)} fields"
+
+
+def _said_in_file(options: PaginatorOptions) -> dict[str, Any]:
+    """``options`` as they are written: without what goes without saying, but for the parameter."""
+    usual = {field.name: field.default for field in msgspec.structs.fields(options)}
+    said: dict[str, Any] = msgspec.to_builtins(options)
+    if said.get("first", 0) > 1:
+        del said["first"]  # The example was a page in the middle.
+    return {k: v for k, v in said.items() if k in {"type", "param"} or v != usual.get(k)}
 
 
 def hint(secret: str) -> str:

@@ -46,6 +46,8 @@ class Rows:
     path: str
     """As a table's ``rows``; empty for the answer itself."""
     row: Shape
+    count: int = 0
+    """How many there are, where that is known."""
 
 
 def words(name: str) -> str:
@@ -145,7 +147,7 @@ def _arrays(shape: Shape, path: str, depth: int) -> Iterator[tuple[int, Rows]]:
     if depth > _DEPTH:
         return
     if shape.kind == "array" and shape.items is not None and shape.items.kind == "object":
-        yield shape.count, Rows(f"{path}[*]", shape.items)
+        yield shape.count, Rows(f"{path}[*]", shape.items, shape.count)
         yield from _arrays_in(shape.items, f"{path}[*]", depth)
     elif shape.kind == "object":
         yield from _arrays_in(shape, path, depth)
