@@ -189,15 +189,19 @@ def merged(values: Sequence[Value]) -> Value:
 
 
 class Grouping:
-    """Several values of one parameter for each call; equal ones once.
+    """Several values of one parameter for each call, or of several that go together; equal once.
 
-    Rows belong together that follow each other and differ in this parameter alone, as far as they
-    are sent. A group is carried as one text; of the other columns, those that are sent.
+    Rows belong together that follow each other and differ in these parameters alone, as far as
+    they are sent. A group is carried as one text; of the other columns, those that are sent.
+
+    Args:
+        separators: Parameter -> what stands between its values.
+        size: So many rows go into one call.
     """
 
-    def __init__(self, name: str, *, size: int, separator: str) -> None:
-        self._name, self.size, self._separator = name, size, separator
-        self._waiting: list[Scalar] = []
+    def __init__(self, separators: Mapping[str, str], *, size: int) -> None:
+        self._separators, self.size = separators, size
+        self._waiting: list[tuple[Scalar, ...]] = []
         self._seen = Seen()
         self._others: Mapping[str, Sent] | None = None
         self._first: Value | None = None
@@ -208,29 +212,30 @@ class Grouping:
             if value.problem:
                 yield value
                 continue
-            others = {name: one for name, one in value.sent.items() if name != self._name}
+            others = {k: one for k, one in value.sent.items() if k not in self._separators}
             if others != self._others:
                 yield from self._rest()
                 self._others, self._first, self._seen = others, value, Seen()
-            one = value.sent[self._name]
-            assert not isinstance(one, Many)
-            if self._seen.add(hash(text_of(one)) & _MASK):
-                self._waiting.append(one)
+            row = tuple(map(self._one, (value.sent[name] for name in self._separators)))
+            if self._seen.add(hash(tuple(map(text_of, row))) & _MASK):
+                self._waiting.append(row)
                 if len(self._waiting) == self.size:
                     yield from self._rest()
         yield from self._rest()
+
+    def _one(self, sent: Sent) -> Scalar:
+        assert not isinstance(sent, Many)
+        return sent
 
     def _rest(self) -> Iterator[Value]:
         if not self._waiting:
             return
         assert self._others is not None
         assert self._first is not None
-        several = Many((*self._waiting,), self._separator)
+        columns = zip(self._separators.items(), zip(*self._waiting, strict=True), strict=True)
+        several = {name: Many(values, separator) for (name, separator), values in columns}
         self._waiting.clear()
         carried = {name.replace(".", "_") for name in self._others}
-        columns = {n: v for n, v in self._first.columns.items() if n in carried}
-        yield Value(
-            {**columns, self._name: text_of(several)},
-            {**self._others, self._name: several},
-            over_at=self._first.over_at,
-        )
+        around = {n: v for n, v in self._first.columns.items() if n in carried}
+        texts = {name: text_of(many) for name, many in several.items()}
+        yield Value({**around, **texts}, {**self._others, **several}, over_at=self._first.over_at)

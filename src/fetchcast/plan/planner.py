@@ -325,13 +325,19 @@ class Plan:
             for name, option in self._params.items()
             if isinstance(option, Several) and option.group is not None
         ]
-        if len(found) > 1:
-            key = f"resource.{self.name}.params.{found[1][0]}.group"
-            raise ConfigError(key, found[1][1].group, f"one group only: there is {found[0][0]!r}")
-        for name, option in found:
-            assert option.group is not None
-            return partial(Grouping, name, size=option.group, separator=option.separator)
-        return None
+        if not found:
+            return None
+        (first, option), *others = found
+        for name, other in others:
+            # Of one source, row by row, so that the values of a call belong together.
+            key = f"resource.{self.name}.params.{name}"
+            if _place(name, other) != _place(first, option):
+                raise ConfigError(f"{key}.group", other.group, f"one source, that of {first!r}")
+            if other.group != option.group:
+                raise ConfigError(f"{key}.group", other.group, f"{option.group} as in {first!r}")
+        assert option.group is not None
+        separators = {name: other.separator for name, other in found}
+        return partial(Grouping, separators, size=option.group)
 
     def _build_axes(self) -> list[Axis]:
         axes: dict[object, Axis] = {}
