@@ -9,6 +9,40 @@ import click
 pipeline_file = click.argument(
     "file", type=click.Path(dir_okay=False, path_type=Path), default=Path("pipeline.toml")
 )
+
+
+def _file_or_url(context: click.Context, argument: click.Parameter, text: str) -> Path | str:
+    """The path of a pipeline file, or an address, which is left as it is."""
+    if text.startswith(("http://", "https://")):
+        return text
+    path: Path = click.Path(dir_okay=False, path_type=Path).convert(text, argument, context)
+    return path
+
+
+file_or_url = click.argument(
+    "file", metavar="[FILE|URL]", default="pipeline.toml", callback=_file_or_url
+)
+params = click.option(
+    "--params",
+    multiple=True,
+    metavar="VALUES",
+    help="With a URL: what stands for its {name}. NAME=1,2,3, NAME=1..100, NAME=FIRST..LAST of "
+    "days, NAME=FILE, or a CSV, Parquet or NDJSON file with such columns. Repeatable.",
+)
+rows = click.option("--rows", metavar="PATH", help="With a URL: where rows are in an answer.")
+header = click.option(
+    "--header",
+    "-H",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="With a URL: sent with every call; secrets as ${NAME}.",
+)
+save = click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With a URL: write the pipeline file that says the same, and go on.",
+)
 base_url = click.option("--base-url", metavar="URL", help="Use this instead of the file's.")
 destination = click.option(
     "--to", "destination", metavar="URL", help="Use this destination instead of the file's."

@@ -11,29 +11,41 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fetchcast.cli.options import base_url, pipeline_file
+from fetchcast.cli.options import base_url, file_or_url, header, params
 
 if TYPE_CHECKING:
     from fetchcast.plan.planner import Plan
 
 
 @click.command()
-@pipeline_file
+@file_or_url
 @base_url
+@params
+@header
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a call, all of them.")
 @click.option("--first", default=3, show_default=True, help="How many calls to show.")
 @click.option("--exact", is_flag=True, help="Read all of the parameters, however many there are.")
-def plan(file: Path, base_url: str | None, *, as_json: bool, first: int, exact: bool) -> None:
+def plan(
+    file: Path | str,
+    base_url: str | None,
+    params: tuple[str, ...],
+    headers: tuple[str, ...],
+    *,
+    as_json: bool,
+    first: int,
+    exact: bool,
+) -> None:
     """Show how many calls a run of FILE would make, the first ones, and what has landed.
 
     Nothing is sent. Large files of parameters are not read: their size and their first
-    rows say how many calls there will be. With --exact every row is looked at.
+    rows say how many calls there will be. With --exact every row is looked at. Instead
+    of a FILE, an address with its parameters will do, as for run.
     """
-    from fetchcast.config import read_pipeline
+    from fetchcast.cli.given import Given
     from fetchcast.pipeline.ask import plans
     from fetchcast.pipeline.follow import pages_in_words
 
-    pipeline = read_pipeline(file, base_url=base_url)
+    pipeline = Given(file=file, base_url=base_url, params=params, headers=headers).read()
     made = plans(pipeline, now=time.time())
     if as_json:
         for line in _as_json(made):

@@ -69,6 +69,11 @@ class Values(Several, frozen=True, kw_only=True, forbid_unknown_fields=True):
     values: list[str | int | float | bool]
     """One after the other."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.values:
+            raise ValueError("values = []: expected at least one value")
+
 
 class Numbers(Several, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Numbers ``from`` .. ``to``, inclusive."""
@@ -219,17 +224,14 @@ def _read_table(key: str, raw: dict[str, Any]) -> ParamOptions:
             nearest = get_close_matches(name, [*known, *_BY_KEY], n=1)
             raise UnknownKey(f"{key}.{name}", nearest[0] if nearest else None, known)
     try:
-        read: Any = msgspec.convert(raw, kind)
+        read: ParamOptions = msgspec.convert(raw, kind)  # type: ignore[assignment]
     except msgspec.ValidationError as error:
         # The table is not shown: the address of a database has its password.
         problem = str(error).partition(" - at `$")
         where = problem[2].rstrip("`")
         expected = f"expected {_KINDS[kind]}: {problem[0]}"
         raise WrongTable(f"{key}{where}", expected) from None
-    if read == Values(values=[]):
-        raise ConfigError(f"{key}.values", [], "at least one value")
-    made: ParamOptions = read
-    return made
+    return read
 
 
 def is_dates(raw: Any) -> bool:

@@ -210,7 +210,7 @@ class ParquetRows:
 
     def rows(self) -> Iterator[Row]:
         """See `Source`."""
-        with self._open() as file:
+        with self.open() as file:
             schema = file.schema_arrow
             names = _usable(self._path, schema, self._columns, self._keep)
             for batch in file.iter_batches(_PIECE_ROWS, columns=names, use_threads=False):
@@ -218,7 +218,7 @@ class ParquetRows:
 
     def estimate(self) -> Estimate:
         """See `Source`."""
-        with self._open() as file:
+        with self.open() as file:
             _usable(self._path, file.schema_arrow, self._columns, self._keep)
             count = file.metadata.num_rows
         if not count:
@@ -226,7 +226,8 @@ class ParquetRows:
         return Estimate(count, exact=True, why=f"the metadata of {self._path.name}")
 
     @contextmanager
-    def _open(self) -> Iterator[Any]:
+    def open(self) -> Iterator[Any]:
+        """The file, as pyarrow reads it."""
         import pyarrow as pa  # noqa: PLC0415  60 MB that only those pay who use it
         import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -328,3 +329,19 @@ def _plain(type_: pa.DataType) -> Callable[[Any], Scalar] | None:
     if types.is_temporal(type_) and not types.is_duration(type_) and not types.is_interval(type_):
         return _iso
     return str if types.is_decimal(type_) else None
+
+
+def column_names(kind: str, path: Path, delimiter: str = ",") -> list[str]:
+    """The columns of a ``csv``, ``parquet`` or ``ndjson`` file; raises `InputError`."""
+    nothing: frozenset[str] = frozenset()
+    if kind == "parquet":
+        with ParquetRows(path, nothing, None).open() as file:
+            names: list[str] = file.schema_arrow.names
+            return names
+    read: Source = NdjsonRows(path, nothing, None)
+    if kind == "csv":
+        read = CsvRows(path, nothing, None, delimiter)
+    first = next(iter(read.rows()), None)
+    if first is None:
+        raise _nothing(path, "has no rows")
+    return [*first]
