@@ -205,7 +205,7 @@ class Counters:
                 self.in_flight -= 1
             case Ended(outcome=outcome):
                 self.ended[outcome.fate] += 1
-                self.in_flight -= outcome.fate is not Fate.SKIPPED
+                self.in_flight -= outcome.attempts > 0  # Else it was never asked.
             case _:
                 self._update_rest(event)
 

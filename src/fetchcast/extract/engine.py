@@ -90,6 +90,8 @@ class Rules:
 
     options: AnswerOptions = field(default_factory=AnswerOptions)
     count_rows: CountRows = field(default_factory=lambda: row_counter(None))
+    in_utf8: bool = True
+    """Whether a body is text in the charset of its headers, which is kept in UTF-8."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +263,8 @@ class Engine:
             rules = self._rules[call.request.resource]
             if secrets is not None:
                 result = secrets.without(result)
-            result = in_utf8(result)
+            if rules.in_utf8:
+                result = in_utf8(result)
             conditional = is_conditional(call.request.headers)
             verdict = judge(result, rules.options, rules.count_rows, conditional=conditional)
             if verdict.meaning is Meaning.REFUSED:
@@ -324,6 +327,9 @@ class Engine:
             self._failures = 0
             fate = Fate.LANDED if meaning is Meaning.FINE else Fate.EMPTY
             return self._outcome(call, fate, answer, None)
+        if meaning is Meaning.SKIP:
+            self._limiter.accepted(call.id, self._now, answer.headers, self._wall)
+            return self._outcome(call, Fate.SKIPPED, None, verdict.reason)
         if meaning is Meaning.RETRY:
             self._limiter.failed(call.id, self._now)
         elif answer.status in _DENIED:

@@ -25,22 +25,51 @@ _SHORT = 1000
 
 
 class AnswerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the answers of a resource are judged."""
+    """How the answers of a resource are read and judged."""
 
     empty: tuple[int, ...] = ()
     """Statuses that mean "there is nothing here", for instance 404."""
     refused: tuple[int, ...] = (429, 503)
     """Statuses that mean "not now"; they cost no attempt."""
-    format: str = "json"
-    """``json``: a body that is not whole JSON is a broken answer."""
+    rules: tuple[AnswerRule, ...] = ()
+    """Rules of your own, looked at before anything else; the first that holds decides."""
     missing_rows: str = "fail"
     """An answer without the key that rows are taken from: ``fail`` or ``empty``."""
+    format: Name = "json"
+    """What a body is. One that is not whole is a broken answer."""
+    inner: Inner = "json"
+    """What is packed in ``zip`` or ``gzip``."""
+    members: str = "*"
+    """The names of the members of a ZIP file that are read, such as ``*.json``."""
+    charset: str | None = None
+    """The charset of a body, where the API's headers say none or a wrong one."""
+    csv: CsvOptions = CsvOptions()
+    """The dialect of ``csv`` and ``tsv``."""
+    xml: XmlOptions = XmlOptions()
+    """How ``xml`` becomes a document."""
+    max_unpacked_bytes: int = 1024 * 1024 * 1024
+    """Of what is packed in one body, all members together; more is a broken answer."""
 
     def __post_init__(self) -> None:
-        if self.format != "json":
-            raise ValueError(f"format = {self.format!r}: expected 'json'")
         if self.missing_rows not in {"fail", "empty"}:
             raise ValueError(f"missing_rows = {self.missing_rows!r}: expected 'fail' or 'empty'")
+        check_charset(self.charset)
+        if self.max_unpacked_bytes < 1:
+            raise ValueError(
+                f"max_unpacked_bytes = {self.max_unpacked_bytes}: expected 1 or more"
+            )
+
+    def form(self, arrays: tuple[str, ...] = ()) -> Format:
+        """How a body is read; ``arrays`` are elements of XML that are arrays besides."""
+        return Format(
+            name=self.format,
+            inner=self.inner,
+            members=self.members,
+            charset=self.charset,
+            csv=self.csv,
+            xml=XmlOptions(arrays=(*self.xml.arrays, *arrays)),
+            max_unpacked_bytes=self.max_unpacked_bytes,
+        )
 
 
 class Meaning(Enum):
@@ -51,6 +80,8 @@ class Meaning(Enum):
     REFUSED = auto()
     RETRY = auto()
     FAIL = auto()
+    SKIP = auto()
+    """Left out by a rule, which is no failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +101,11 @@ Raises ValueError (msgspec's errors are such) if the body is not whole JSON, Typ
 text if it is JSON of another shape.
 """
 
+_LINES = frozenset({"ndjson", "csv", "tsv"})
+"""Formats in which no bytes are no rows."""
+_IN_UTF8 = _LINES | {"json"}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-_STEP = re.compile(r"\.?([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def row_counter(path: str | None) -> CountRows:
@@ -84,7 +117,7 @@ def row_counter(path: str | None) -> CountRows:
     """
     if path is None or "[*]" not in path:
         return _any_json
-    keys = _STEP.findall(path.split("[*]", 1)[0].removeprefix("$"))
+    keys = [step for step in parse_path(path.split("[*]", 1)[0]) if isinstance(step, str)]
     kind: Any = list[msgspec.Raw]
     for key in reversed(keys):
         field = (key, kind | None | msgspec.UnsetType, msgspec.UNSET)
@@ -192,6 +225,8 @@ def judge(
     status = answer.status
     if status == _NOT_MODIFIED and conditional:
         return FINE
+    if options.rules and (verdict := _by_rule(answer, options, count_rows)) is not None:
+        return verdict
     if _OK <= status < _REDIRECT:
         return _judge_body(answer, options, count_rows)
     if status in options.empty:
@@ -203,18 +238,41 @@ def judge(
     return Verdict(Meaning.RETRY if transient else Meaning.FAIL, reason)
 
 
+_THEN = {
+    "retry": Meaning.RETRY,
+    "fail": Meaning.FAIL,
+    "skip": Meaning.SKIP,
+    "slow_down": Meaning.REFUSED,
+}
+
+
+def _by_rule(answer: Answer, options: AnswerOptions, count_rows: CountRows) -> Verdict | None:
+    """What the first rule that holds says of ``answer``; None if none holds."""
+    found = first_match(options.rules, answer, options.form())
+    if found is None:
+        return None
+    number, rule = found
+    if rule.then == "ok":
+        return _judge_body(answer, options, count_rows)
+    if rule.then == "empty":
+        return EMPTY
+    said = f": {head(answer.body)}" if answer.body else ""
+    reason = f"HTTP {answer.status}, {rule.text()} (rule {number}: {rule.then}){said}"
+    return Verdict(_THEN[rule.then], reason)
+
+
 def _judge_body(answer: Answer, options: AnswerOptions, count_rows: CountRows) -> Verdict:
     body = answer.body
     if answer.status == _NO_CONTENT:
         return EMPTY
     if not body or body.isspace():
-        return Verdict(Meaning.RETRY, "an empty body")
+        return EMPTY if options.format in _LINES else Verdict(Meaning.RETRY, "an empty body")
     try:
-        if not body.isascii():
+        if not body.isascii() and options.format in _IN_UTF8 and options.charset is None:
             body.decode()
         rows = count_rows(body)
     except (TypeError, ValueError, RecursionError) as error:
-        return _unreadable(answer, error)
+        return _unreadable(answer, options.format.upper(), error)
     if rows:
         return FINE
     if rows is None and options.missing_rows == "fail":
@@ -222,12 +280,14 @@ def _judge_body(answer: Answer, options: AnswerOptions, count_rows: CountRows) -
     return EMPTY
 
 
-def _unreadable(answer: Answer, error: Exception) -> Verdict:
+def _unreadable(answer: Answer, name: str, error: Exception) -> Verdict:
     start = head(answer.body)
     if isinstance(error, UnicodeDecodeError):
         return Verdict(Meaning.FAIL, f"text that is not {_charset(answer)}: {start}")
     if isinstance(error, TypeError):
         return Verdict(Meaning.FAIL, f"not the expected JSON: {error}")
-    if answer.body.lstrip()[:1] == b"<":
-        return Verdict(Meaning.FAIL, f"HTML or XML instead of JSON: {start}")
-    return Verdict(Meaning.RETRY, f"broken JSON ({error}): {start}")
+    if isinstance(error, BrokenFormat) and error.final:
+        return Verdict(Meaning.FAIL, f"{error}: {start}")
+    if answer.body.lstrip()[:1] == b"<" and name != "XML":
+        return Verdict(Meaning.FAIL, f"HTML or XML instead of {name}: {start}")
+    return Verdict(Meaning.RETRY, f"broken {name} ({error}): {start}")
