@@ -451,6 +451,8 @@ def _convert_value(where: str, value: Any, hint: Any) -> Any:
         return value
     if struct is hint:
         return _convert(where, value, struct)
+    if isinstance(value, list) and get_origin(hint) in {list, tuple}:
+        return [_convert(f"{where}[{at}]", one, struct) for at, one in enumerate(value)]
     if isinstance(value, dict) and str(hint).startswith("dict"):
         return {
             name: _convert(f"{where}.{_named(where, name)}", one, struct)

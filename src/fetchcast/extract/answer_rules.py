@@ -187,4 +187,6 @@ def _check_pattern(pattern: str | None) -> None:
     try:
         _compiled(pattern or "")
     except re.error as error:
-        raise ValueError(f"matches = {pattern!r}: expected a regular expression ({error})") from None
+        raise ValueError(
+            f"matches = {pattern!r}: expected a regular expression ({error})"
+        ) from None

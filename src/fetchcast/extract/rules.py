@@ -11,6 +11,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from fetchcast.extract.answer_rules import AnswerRule, first_match
+from fetchcast.formats import BrokenFormat, CsvOptions, Format, XmlOptions
+from fetchcast.formats.options import Inner, Name, check_charset
+from fetchcast.json_path import parse_path
 from fetchcast.records import Answer, Request
 
 _OK, _REDIRECT = 200, 300
@@ -55,9 +59,7 @@ class AnswerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"missing_rows = {self.missing_rows!r}: expected 'fail' or 'empty'")
         check_charset(self.charset)
         if self.max_unpacked_bytes < 1:
-            raise ValueError(
-                f"max_unpacked_bytes = {self.max_unpacked_bytes}: expected 1 or more"
-            )
+            raise ValueError(f"max_unpacked_bytes = {self.max_unpacked_bytes}: expected 1 or more")
 
     def form(self, arrays: tuple[str, ...] = ()) -> Format:
         """How a body is read; ``arrays`` are elements of XML that are arrays besides."""
@@ -120,8 +122,8 @@ def row_counter(path: str | None) -> CountRows:
     keys = [step for step in parse_path(path.split("[*]", 1)[0]) if isinstance(step, str)]
     kind: Any = list[msgspec.Raw]
     for key in reversed(keys):
-        field = (key, kind | None | msgspec.UnsetType, msgspec.UNSET)
-        kind = msgspec.defstruct("Found", [field])
+        field = ("at", kind | None | msgspec.UnsetType, msgspec.UNSET)
+        kind = msgspec.defstruct("Found", [field], rename={"at": key})
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
 
     def count(body: bytes) -> int | None:
@@ -129,8 +131,8 @@ def row_counter(path: str | None) -> CountRows:
             found = decoder.decode(body)
         except msgspec.ValidationError as error:
             raise TypeError(f"{error}; the body begins {head(body)}") from None
-        for key in keys:
-            found = getattr(found, key)
+        for _ in keys:
+            found = found.at
             if found is msgspec.UNSET:
                 return None
             if found is None:

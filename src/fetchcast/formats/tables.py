@@ -57,9 +57,11 @@ def _rows(text: str, options: CsvOptions, name: str) -> tuple[list[str], Iterato
     else:
         separator = "\t" if name == "tsv" else _separator(text, options)
     quote = options.quote if options.quote is not None else ("" if name == "tsv" else '"')
-    quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-    cells = csv.reader(lines, delimiter=separator, quotechar=quote or None, quoting=quoting)
-    rows = (row for row in cells if row)
+    if quote:
+        cells = csv.reader(lines, delimiter=separator, quotechar=quote)
+    else:
+        cells = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
+    rows: Iterator[list[str]] = (row for row in cells if row)
     if options.strip:
         rows = ([cell.strip() for cell in row] for row in rows)
     names = options.names if options.names is not None else next(rows, [])

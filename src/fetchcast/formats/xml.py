@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 # Expat itself does nothing but call us; what makes parsers unsafe is refused below.
-from xml.parsers import expat  # noqa: S406
+from xml.parsers import expat
 
 import msgspec
 
@@ -49,9 +49,10 @@ class _Builder:
         if len(self._open) > _DEEPEST:
             raise BrokenFormat(f"elements nested more than {_DEEPEST} deep", final=True)
         named: dict[str, str] = {}
-        for full, value in attributes.items():
+        # Of two names that differ in their namespace only, the one without keeps the short form.
+        for full, value in sorted(attributes.items(), key=_has_namespace):
             short = f"@{_local(full)}"
-            named[f"@{full}" if short in named else short] = value
+            named[f"@{full.replace(' ', ':')}" if short in named else short] = value
         self._open.append(_Element(_local(name), named))
 
     def end(self, _: str) -> None:
@@ -103,6 +104,10 @@ def xml_document(body: bytes, options: XmlOptions, charset: str | None) -> bytes
             raise
         raise BrokenFormat(f"not XML: {error}", final=True) from None
     return msgspec.json.encode(builder.document)
+
+
+def _has_namespace(attribute: tuple[str, str]) -> bool:
+    return " " in attribute[0]
 
 
 def _local(name: str) -> str:

@@ -36,8 +36,9 @@ from fetchcast.landing.reader import open_reader
 from fetchcast.landing.retention import drop_bodies
 from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.writer import Writer, open_writer
-from fetchcast.pipeline.ask import Selection, plans, rules
+from fetchcast.pipeline.ask import Selection, plans
 from fetchcast.pipeline.follow import Follower, kept_headers, paginator_scope
+from fetchcast.pipeline.forms import rules
 from fetchcast.pipeline.hooks import Hooks, hooks_of, open_signing
 from fetchcast.pipeline.pacing import AnyPace, open_pacing
 from fetchcast.pipeline.predict import predict

@@ -12,8 +12,6 @@ import msgspec
 from fetchcast.clock import Clock
 from fetchcast.config import Pipeline
 from fetchcast.events import Committed, Ended, Event, Events, MorePlanned, Passed
-from fetchcast.extract.engine import Rules
-from fetchcast.extract.rules import any_counter
 from fetchcast.pipeline.databases import PlanDatabases
 from fetchcast.pipeline.follow import Follower, as_outcome
 from fetchcast.plan.pagination import Chain
@@ -50,18 +48,6 @@ def plans(pipeline: Pipeline, *, now: float) -> list[Plan]:
         )
         for name, options in pipeline.resource.items()
     ]
-
-
-def rules(pipeline: Pipeline) -> dict[str, Rules]:
-    """How answers are judged; a table that reads a resource says where its rows must be."""
-    paths: dict[str, set[str | None]] = defaultdict(set)
-    for table in pipeline.table.values():
-        for source in table.sources:
-            paths[source].add(table.rows)
-    return {
-        name: Rules(options=options.answer, count_rows=any_counter(paths[name]))
-        for name, options in pipeline.resource.items()
-    }
 
 
 @dataclass(slots=True)

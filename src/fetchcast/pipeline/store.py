@@ -12,9 +12,11 @@ from typing import TypeVar
 
 from fetchcast.config import Pipeline
 from fetchcast.errors import ConfigError
+from fetchcast.formats import Format
 from fetchcast.landing.reader import Reader
 from fetchcast.load.destinations import open_destination
 from fetchcast.pipeline.ahead import ahead
+from fetchcast.pipeline.forms import forms
 from fetchcast.plan.planner import Plan
 from fetchcast.records import (
     Batch,
@@ -33,6 +35,8 @@ from fetchcast.transform.reshape import RowFunction
 
 _CHUNK_BYTES = 16 * 1024 * 1024
 _CHUNK_ROWS = 4000
+_PACKED = 10
+"""What is packed is so many times as large; JSON and CSV mostly."""
 _T = TypeVar("_T")
 
 
@@ -241,12 +245,13 @@ class Store:
 
     def _shaper(self, name: str, table: TableOptions, reader: Reader) -> Shaper:
         """With what it learnt in earlier runs, if it was told the same to do then."""
-        function = self.functions.get(name)
-        shaper, known = Shaper(name, table, function=function), reader.recall(shape_scope(name))
+        function, read = self.functions.get(name), forms(self.pipeline)
+        shaper = Shaper(name, table, function=function, forms=read)
+        known = reader.recall(shape_scope(name))
         if known is None or known.value["digest"] != shaper.digest:
             return shaper
         memory = known.value["memory"].encode()
-        return Shaper(name, table, memory=memory, function=function)
+        return Shaper(name, table, memory=memory, function=function, forms=read)
 
     def _answered(self, todo: _Todo, reader: Reader) -> Iterator[Shaped]:
         answers = reader.answers(
@@ -255,7 +260,7 @@ class Store:
             resources=todo.table.sources,
             fates=(Fate.LANDED, Fate.EMPTY),
         )
-        for chunk in _chunks(answers):
+        for chunk in _chunks(answers, forms(self.pipeline)):
             yield todo.shaper.shape(chunk)
 
 
@@ -293,13 +298,14 @@ def _windows(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
         yield window
 
 
-def _chunks(answers: Iterable[Landed]) -> Iterator[list[Landed]]:
+def _chunks(answers: Iterable[Landed], forms: Mapping[str, Format]) -> Iterator[list[Landed]]:
     """Answers in portions that fit into memory whatever their size."""
+    packed = {name for name, form in forms.items() if form.name in {"zip", "gzip"}}
     chunk: list[Landed] = []
     size = 0
     for landed in answers:
         chunk.append(landed)
-        size += len(landed.body)
+        size += len(landed.body) * (_PACKED if landed.resource in packed else 1)
         if size >= _CHUNK_BYTES or len(chunk) >= _CHUNK_ROWS:
             yield chunk
             chunk, size = [], 0

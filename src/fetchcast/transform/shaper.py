@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import product
@@ -24,12 +24,14 @@ from fetchcast.transform.reading import Unreadable, read_exactly
 from fetchcast.transform.rejects import rejects_batch
 from fetchcast.transform.reshape import RowFunction, reshape_for
 from fetchcast.transform.schema import ARROW_TYPES
+from fetchcast.transform.unfolding import Folded, Forms, unfolded_shapes
 
 CODE_VERSION = 1
 """Raised when the same answers would be shaped into other rows: everything is then shaped again."""
 _BLOCK_BYTES = 1 << 20
 _BLOCK_BODIES = 2000
 _FIRST_SAMPLE = 20
+_FIRST_DOCUMENTS = 2
 _LAW_SAMPLE = 500
 
 
@@ -55,6 +57,7 @@ class Shaper:
         memory: What `memory` of an earlier Shaper with the same `digest` returned: the schema
             goes on from there. None starts anew.
         function: What every row is put through before anything else.
+        forms: Resource -> how its bodies are read, where they are no JSON.
     """
 
     def __init__(
@@ -64,8 +67,11 @@ class Shaper:
         memory: bytes | None = None,
         *,
         function: RowFunction | None = None,
+        forms: Forms | None = None,
     ) -> None:
         check_types(options)
+        sources = set(options.sources)
+        self._forms = {of: form for of, form in (forms or {}).items() if of in sources}
         self.table = self.name = name
         self._said = options
         self._reshape, options = reshape_for(name, options, function)
@@ -79,8 +85,10 @@ class Shaper:
     @property
     def digest(self) -> str:
         """Over name, options and the version of the shaping: another one means shape all again."""
-        shape = [CODE_VERSION, self.name, self._said, self._reshape.version]
-        text = msgspec.json.encode(shape, order="deterministic")
+        said = [CODE_VERSION, self.name, self._said, self._reshape.version]
+        text = msgspec.json.encode(
+            [*said, self._forms] if self._forms else said, order="deterministic"
+        )
         return blake2b(text, digest_size=16).hexdigest()
 
     def memory(self) -> bytes:
@@ -112,26 +120,31 @@ class Shaper:
         """
         latest = _latest(answers)
         landed = [answer for answer in latest if answer.fate is Fate.LANDED]
-        shapes = self._shapes(self._reshaped(landed))
-        return self._assemble([answer.key for answer in latest], shapes)
+        return self._assemble([answer.key for answer in latest], self._shapes(landed))
 
     def shape_plan(self, rows: Sequence[tuple[Planned, Landed | None]]) -> Shaped:
         """Shape an ``every_call`` table: at least one row for each row of the plan, in order."""
         answers = {landed.key: landed for _, landed in rows if landed is not None}
         landed = [answer for answer in answers.values() if answer.fate is Fate.LANDED]
-        shaped = self._assemble(list(answers), self._shapes(self._reshaped(landed)))
+        shaped = self._assemble(list(answers), self._shapes(landed))
         main = shaped.batches[0]
         planned = self._plan_columns.rows(rows, main.rows)
         batch = Batch(target=main.target, rows=planned, keys=main.keys)
         return Shaped(batches=[batch, *shaped.batches[1:]], accounting=shaped.accounting)
 
-    def _reshaped(self, landed: list[Landed]) -> list[Landed]:
-        return [self._reshape.answer(one) for one in landed] if self._reshape.changes else landed
-
     def _shapes(self, landed: Sequence[Landed]) -> list[Shape]:
-        self._take_sample(landed)
-        # Without one body that can be read nothing is known, and nothing must be settled.
-        model = self._model if self._model.sampled else Model(self.name, self.options, rows=())
+        if self._forms:
+            folded = Folded(landed, self._forms, self._reshape)
+            self._take_sample(
+                lambda count: folded.sample(
+                    _spread(landed, count), _LAW_SAMPLE if count is None else _FIRST_DOCUMENTS
+                )
+            )
+            return unfolded_shapes(self._model_now(), folded)
+        if self._reshape.changes:
+            landed = [self._reshape.answer(one) for one in landed]
+        self._take_sample(lambda count: _spread(landed, count))
+        model = self._model_now()
         shapes = [Block(model, block).shape() for block in _blocks(landed)]
         # A column that widened in a late block is as wide in the early ones: from the answers
         # themselves, because a time that became a text has the text it had in the answer.
@@ -140,14 +153,17 @@ class Shaper:
             for shape in shapes
         ]
 
-    def _take_sample(self, landed: Sequence[Landed]) -> None:
+    def _model_now(self) -> Model:
+        # Without one body that can be read nothing is known, and nothing must be settled.
+        return self._model if self._model.sampled else Model(self.name, self.options, rows=())
+
+    def _take_sample(self, sample: Callable[[int | None], Iterable[Landed]]) -> None:
         """Learn from a few answers, so that the others decode at once."""
-        if self._model.sampled or not landed:
+        if self._model.sampled:
             return
         law = self.options.contract != "evolve"
-        sample = landed[:_LAW_SAMPLE] if law else _spread(landed, _FIRST_SAMPLE)
         documents = []
-        for answer in sample:
+        for answer in sample(None if law else _FIRST_SAMPLE):
             try:
                 documents.append(read_exactly(answer.body))
             except (Unreadable, RecursionError):
@@ -256,6 +272,9 @@ def _blocks(landed: Sequence[Landed]) -> Iterator[Sequence[Landed]]:
         yield landed[start:]
 
 
-def _spread(landed: Sequence[Landed], count: int) -> list[Landed]:
+def _spread(landed: Sequence[Landed], count: int | None) -> Sequence[Landed]:
+    """So many answers from all over; None: the first ones, as many as make a law."""
+    if count is None:
+        return landed[:_LAW_SAMPLE]
     step = max(1, len(landed) // count)
     return list(landed[::step])[: count + 1]
