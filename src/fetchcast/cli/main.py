@@ -25,6 +25,7 @@ _COMMANDS = {
     "sandbox": "Serve the two reference APIs on loopback.",
     "replay": "Shape and load again from landed answers, without a call.",
     "retry-failed": "Ask again for just the calls that failed.",
+    "seal": "Move landed bodies into Parquet files.",
     "purge": "Forget landed answers, by key or by age.",
     "schema": "Print the JSON Schema of a pipeline file, for editors.",
 }

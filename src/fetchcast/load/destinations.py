@@ -13,8 +13,8 @@ from fetchcast.records import Destination
 
 _Options = TypeVar("_Options")
 _KNOWN = (
-    "duckdb:///file.duckdb, postgresql://host/database, sqlite:///file.db, parquet:///folder or "
-    "csv:///file.csv"
+    "duckdb:///file.duckdb, postgresql://host/database, sqlite:///file.db, parquet:///folder, "
+    "csv:///file.csv or dlt+..."
 )
 
 
@@ -23,7 +23,8 @@ def open_destination(url: str, folder: Path) -> Destination:
 
     Args:
         url: ``duckdb:///x.duckdb``, ``postgresql://user:password@host/db``, ``sqlite:///x.db``,
-            ``parquet:///dir`` or ``csv:///results.csv``; four slashes make a path absolute.
+            ``parquet:///dir``, ``csv:///results.csv`` or ``dlt+...`` (see `fetchcast.load.dlt`);
+            four slashes make a path absolute.
         folder: What relative paths are relative to: the folder of the pipeline file.
 
     Raises:
@@ -50,6 +51,10 @@ def open_destination(url: str, folder: Path) -> Destination:
         from fetchcast.load.files import CsvFile, CsvOptions  # noqa: PLC0415
 
         return CsvFile(_path(url, folder), url, _options(url, CsvOptions))
+    if scheme.startswith("dlt+"):
+        from fetchcast.load.dlt import Dlt  # noqa: PLC0415
+
+        return Dlt(url, folder)
     raise ConfigError("destination", url.partition("@")[2] or url, _KNOWN)
 
 
