@@ -36,9 +36,13 @@ def hours(folder: Path) -> list[int]:
         return [h for (h,) in connection.execute("SELECT h FROM hours ORDER BY h").fetchall()]
 
 
+def write(file: Path, url: str) -> None:
+    file.write_text(PIPELINE.format(url=url))
+
+
 async def ask(file: Path) -> None:
     async with running_api({f"/{day}": [json_reply([{"h": day}])] for day in (1, 2, 3)}) as api:
-        file.write_text(PIPELINE.format(url=api.url))
+        write(file, api.url)
         await arun(read_pipeline(file))
 
 

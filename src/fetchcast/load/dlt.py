@@ -32,6 +32,7 @@ _GONE = "_fetchcast_gone"
 """Tells dlt of calls that have no rows any more; in a table only if that ever happened there."""
 _MERGE = "delete-insert"
 _DATASET = "fetchcast"
+_PIECE_ROWS = 10_000
 _SHAPE = (
     "dlt+duckdb:///file.duckdb, dlt+filesystem:///folder, dlt+sqlalchemy+sqlite:///file.db, "
     "dlt+snowflake://user@account/database or another of dlt's destinations"
@@ -154,6 +155,10 @@ class Dlt:
         if found is None:
             raise QueryError(self.url, "a table of the query is not there", "correct the SQL")
         return found
+
+    def batches(self, sql_text: str) -> Iterator[pa.RecordBatch]:
+        """What `query` gives, which it holds."""
+        yield from self.query(sql_text).to_batches(_PIECE_ROWS)
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
