@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -175,7 +175,9 @@ class Selection:
         self, plan: Plan, window: list[Planned], done: list[Request], *, live: bool
     ) -> Iterator[Request]:
         """The calls of ``window`` that are to be made; ``done`` takes those with an answer."""
-        fates, conditions = self._known(plan, window)
+        fates = self._fates(plan, window)
+        old = self._old(window, fates)
+        conditions = self._conditions(old)
         commits, passed = self._commits, 0
         for place, row in enumerate(window):
             if row.request is None:
@@ -191,7 +193,9 @@ class Selection:
                 passed += 1
             elif self._wanted(key, fates.get(key), live=live):
                 self._pending.add(key)
-                self._remember_list(plan, row.request)
+                if key in old and row.request.page == 0 and self.follower.is_paged(plan.name):
+                    # Which pages the list had, before its first is another.
+                    self._before[key] = self.follower.listed(row.request, self.stored)
                 yield _asking(row.request, conditions.get(key))
             else:
                 is_done = fates.get(key) in _DONE
@@ -202,20 +206,7 @@ class Selection:
         if passed:
             self.events(Passed(at=self.clock.now(), count=passed))
 
-    def _known(
-        self, plan: Plan, window: list[Planned]
-    ) -> tuple[Mapping[str, Fate], Mapping[str, Mapping[str, str]]]:
-        fates = self._fates(plan, window)
-        return fates, self._conditions(window, fates)
-
     # -- lists that are asked again
-
-    def _remember_list(self, plan: Plan, request: Request) -> None:
-        """Before the first page of a list is asked again: which pages the list had."""
-        if request.page == 0 and self.follower.is_paged(plan.name):
-            before = self.follower.listed(request, self.stored)
-            if len(before) > 1:
-                self._before[request.key] = before
 
     def _withdraw(self, chain: Chain) -> None:
         """A list is complete: what was a page of it and is none now has no rows any more."""
@@ -265,17 +256,18 @@ class Selection:
             found |= self.fates(keys, since)
         return found
 
-    def _conditions(
-        self, window: list[Planned], fates: Mapping[str, Fate]
-    ) -> Mapping[str, Mapping[str, str]]:
-        """How to ask for answers that have grown old, where the API told us a way."""
-        if self.again or self.failed_only:
-            return {}
+    def _old(self, window: list[Planned], fates: Mapping[str, Fate]) -> Collection[str]:
+        """The calls in ``window`` whose answers have grown old."""
         asked = [row.request.key for row in window if row.request is not None]
         aged = [key for key in asked if key not in fates]
         # A failure's ETag is that of an error page.
-        old = [key for key, fate in self.fates(aged, None).items() if fate in _DONE]
-        return self.validators(old) if old else {}
+        return {key for key, fate in self.fates(aged, None).items() if fate in _DONE}
+
+    def _conditions(self, old: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """How to ask for answers that have grown old, where the API told us a way."""
+        if not old or self.again or self.failed_only:
+            return {}
+        return self.validators([*old])
 
     def _is_repeat(self, request: Request) -> bool:
         return request.key in self._pending
