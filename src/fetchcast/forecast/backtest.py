@@ -112,6 +112,8 @@ def past_of(panel: Panel, targets: Ints, half_life: float, *, until: int | None 
         targets=targets,
         ahead=ahead,
         half_life=half_life,
+        known=None if panel.known is None else panel.known[:, :width],
+        known_ahead=panel.known_of(targets),
     )
 
 

@@ -21,6 +21,7 @@ COMBINED = "combined"
 EMPIRICAL = "empirical"
 STATISTICAL = "statistical"
 OWN = "own"
+KNOWN = "known"
 
 Said: TypeAlias = Mapping[str, Mapping[str, Prediction]]
 """What each family's models say: by family, by model."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fetchcast.forecast import statistical
-from fetchcast.forecast.combine import EMPIRICAL, OWN, STATISTICAL, Said, bounded
+from fetchcast.forecast.combine import EMPIRICAL, KNOWN, OWN, STATISTICAL, Said, bounded
 from fetchcast.forecast.empirical import CLIMATOLOGY, SEASONAL_NAIVE, family
 from fetchcast.forecast.models import Forecaster, Past, Prediction
 from fetchcast.forecast.options import SeriesOptions
 from fetchcast.forecast.periods import Floats, Ints
+from fetchcast.forecast.regression import Regression
 from fetchcast.forecast.statistical import Spread
 
 
@@ -22,6 +23,7 @@ class Members:
 
     empirical: Sequence[Forecaster]
     statistical: Sequence[str] = ()
+    known: Sequence[Forecaster] = ()
     own: Sequence[Forecaster] = ()
     baselines: Sequence[Forecaster] = ()
     spread: Spread = map
@@ -42,6 +44,8 @@ class Members:
             families[STATISTICAL] = statistical.predict(
                 past, levels, self.statistical, rows, self.spread
             )
+        if self.known:
+            families[KNOWN] = {m.name: m.predict(past, levels) for m in self.known}
         if self.own:
             families[OWN] = {m.name: m.predict(past, levels) for m in self.own}
         return {
@@ -82,10 +86,12 @@ def members(
     asked: tuple[str, ...] = statistical.NAMES if auto and statistics else ()
     if names is not None:
         asked = tuple(name for name in statistical.NAMES if name in names)
+    known = [Regression()] if options.known and (names is None or "known" in names) else []
     taken = {model.name for model in empirical}
     return Members(
         empirical=empirical,
         statistical=statistical.fitting(asked, season),
+        known=known,
         own=own,
         baselines=[m for m in (CLIMATOLOGY, SEASONAL_NAIVE) if m.name not in taken],
         spread=spread,

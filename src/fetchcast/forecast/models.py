@@ -44,6 +44,10 @@ class Past:
     """The place of each of ``targets`` in its cycle."""
     half_life: float
     """Periods after which an observation counts half, for models that forget."""
+    known: Floats | None = None
+    """Columns that are known ahead, shape ``(series, periods, columns)``; NaN where unknown."""
+    known_ahead: Floats | None = None
+    """The same of ``targets``, shape ``(series, steps, columns)``."""
 
     @cached_property
     def order(self) -> Ints:

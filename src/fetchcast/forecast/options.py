@@ -12,12 +12,23 @@ import msgspec
 from fetchcast.errors import ConfigError
 from fetchcast.forecast.periods import Frequency
 
-MODELS = ("climatology", "seasonal", "recent", "seasonal_naive", "ets", "theta", "ces", "mstl")
+MODELS = (
+    "climatology",
+    "seasonal",
+    "recent",
+    "seasonal_naive",
+    "ets",
+    "theta",
+    "ces",
+    "mstl",
+    "known",
+)
 """The models that can be asked for by name; ``combined`` is always there."""
 
 STATISTICAL = ("ets", "theta", "ces", "mstl")
 """Those that need the optional extra ``statistical``."""
 
+_TAKEN = ("unique_id", "ds", "y", "scheduled", "scored")
 _LONGEST = 10_000
 
 
@@ -44,6 +55,9 @@ class SeriesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max: float | None = None
     """No forecast goes above."""
     models: list[str] | Literal["auto"] = "auto"
+    known: list[str] = []
+    """Columns of numbers that are known ahead: a price, a plan, a promotion as 0 and 1. The SQL
+    yields them for coming periods too, in rows whose ``y`` is null."""
     country: str | None = None
     """Two letters, "FI"; its public holidays count as Sundays (needs the package ``holidays``)."""
     time_zone: str = "UTC"
@@ -68,7 +82,12 @@ class SeriesOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         _bounds(self.min, self.max)
         checked_zone("time_zone", self.time_zone)
         if self.models != "auto":
-            _known(self.models)
+            _named(self.models)
+            if "known" in self.models and not self.known:
+                raise ConfigError("models", "known", "at least one column in `known`")
+        for name in self.known:
+            if name in _TAKEN or self.known.count(name) > 1:
+                raise ConfigError("known", name, "columns of their own, each named once")
 
     @property
     def zone(self) -> tzinfo:
@@ -103,7 +122,7 @@ def checked_zone(key: str, name: str) -> None:
         raise ConfigError(key, name, expected) from problem
 
 
-def _known(models: list[str]) -> None:
+def _named(models: list[str]) -> None:
     for name in models:
         if name not in MODELS:
             raise ConfigError("models", name, f'"auto" or some of {", ".join(MODELS)}')

@@ -55,6 +55,17 @@ class Panel:
     """Same shape: the moment that ``y = 0`` stands for, microseconds UTC; -1 where unknown."""
     resting: Ints
     """Days that are like Sundays, ascending; empty if nobody asked."""
+    known: Floats | None = None
+    """Columns that are known ahead, shape ``(series, periods, columns)``; NaN where unknown."""
+
+    def known_of(self, targets: Ints) -> Floats | None:
+        """`known` of some periods, shape ``(series, steps, columns)`` as ``targets`` has."""
+        if self.known is None:
+            return None
+        at = np.minimum(np.searchsorted(self.periods, targets), self.periods.size - 1)
+        there = self.periods[at] == targets
+        rows = np.arange(len(self.known))[:, None]
+        return np.where(there[..., None], self.known[rows, at], np.nan)
 
     @property
     def last(self) -> Ints:
@@ -83,6 +94,8 @@ class Columns:
     y: Floats
     scored: Bools
     scheduled: Ints | None
+    known: Floats | None
+    """Shape ``(rows, columns)``."""
     zoned: bool
     notes: list[str]
     ends: Ints = field(init=False)
@@ -201,6 +214,9 @@ def _panel(columns: Columns, grid: Grid, part: list[int], options: SeriesOptions
     values, told = np.full(shape, np.nan), np.zeros(shape, np.bool_)
     scored = np.zeros(shape, np.bool_)
     scheduled = None if columns.scheduled is None else np.full(shape, -1, np.int64)
+    known = None
+    if columns.known is not None:
+        known = np.full((*shape, columns.known.shape[1]), np.nan)
     for row, which in enumerate(part):
         source = slice(columns.starts[which], columns.ends[which])
         at = np.searchsorted(periods, numbers[row])
@@ -209,6 +225,10 @@ def _panel(columns: Columns, grid: Grid, part: list[int], options: SeriesOptions
         told[row, np.searchsorted(periods, spoken[row])] = True
         if scheduled is not None and columns.scheduled is not None:
             scheduled[row, at] = columns.scheduled[source]
+        if known is not None and columns.known is not None:
+            known[row, at] = columns.known[source]
+            # What follows the last value is the future, not a time in which nothing happened.
+            told[row] &= periods <= numbers[row][~np.isnan(columns.y[source])][-1]
     season = options.season or SEASON[grid.frequency]
     if options.gaps == "unknown":
         told &= ~np.isnan(values)
@@ -223,6 +243,7 @@ def _panel(columns: Columns, grid: Grid, part: list[int], options: SeriesOptions
         scored=scored & ~np.isnan(values),
         scheduled=scheduled,
         resting=_resting(grid, season, periods, options),
+        known=known,
     )
 
 
@@ -274,6 +295,7 @@ def read(name: str, rows: pa.Table, options: SeriesOptions) -> Columns:
     y, bad_y = _numbers(name, rows)
     scored = _flags(rows)
     scheduled = _instants(name, rows, options)
+    known = _ahead(name, rows, options)
     usable = ~bad_stamp & ~bad_y
     for text, bad in (("no usable time stamp in ds", bad_stamp), ("no usable number in y", bad_y)):
         counts = np.bincount(codes[bad], minlength=len(ids))
@@ -302,6 +324,7 @@ def read(name: str, rows: pa.Table, options: SeriesOptions) -> Columns:
         y=y[order],
         scored=scored[order],
         scheduled=None if scheduled is None else scheduled[order],
+        known=None if known is None else known[order],
         zoned=zoned,
         notes=notes,
     )
@@ -365,6 +388,26 @@ def _numbers(name: str, rows: pa.Table) -> tuple[Floats, Bools]:
         raise SeriesError(name, f"y is of type {column.type}; numbers are needed") from problem
     y = np.array(numbers.to_numpy(), np.float64)
     return y, np.isinf(y)
+
+
+def _ahead(name: str, rows: pa.Table, options: SeriesOptions) -> Floats | None:
+    """The columns that are known ahead, shape ``(rows, columns)``."""
+    if not options.known:
+        return None
+    if missing := [each for each in options.known if each not in rows.column_names]:
+        have = ", ".join(rows.column_names)
+        raise SeriesError(name, f"the SQL yields no column {missing[0]!r} of `known` (has: {have})")
+    found = []
+    for each in options.known:
+        try:
+            numbers = rows[each].cast(pa.float64(), safe=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as problem:
+            kind = rows[each].type
+            text = f"{each}, known ahead, is of type {kind}; numbers are needed"
+            raise SeriesError(name, text) from problem
+        found.append(pc.fill_null(numbers, np.nan).to_numpy())
+    values = np.column_stack(found).astype(np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _from_text(column: pa.ChunkedArray) -> tuple[Floats, Bools]:
