@@ -64,6 +64,8 @@ def run(
     input rows were rejected; 4 a cap of yours was reached; 5 landing or destination
     not usable; 130 Ctrl-C.
     """
+    import os
+
     from fetchcast.cli.given import Given
     from fetchcast.cli.running import run_and_report
     from fetchcast.pipeline import RunOptions
@@ -78,5 +80,10 @@ def run(
         save=save,
         runs=True,
     ).read()
-    options = RunOptions(only=only, again=full_refresh, forecast=not no_forecast)
+    options = RunOptions(
+        only=only,
+        again=full_refresh,
+        forecast=not no_forecast,
+        processes=os.cpu_count() or 1,
+    )
     return run_and_report(pipeline, options, style=progress, wait=wait)

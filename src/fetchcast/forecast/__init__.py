@@ -1,6 +1,7 @@
 """PREDICT: forecasts with the evidence for them. Pure: arrays in, arrays out."""
 
 from fetchcast.forecast.answers import Answered
+from fetchcast.forecast.digest import digest
 from fetchcast.forecast.models import Forecaster, Past, Prediction
 from fetchcast.forecast.options import SeriesOptions
 from fetchcast.forecast.paths import Outlook, outlook
@@ -17,6 +18,7 @@ __all__ = [
     "SeriesForecast",
     "SeriesOptions",
     "answer",
+    "digest",
     "forecast",
     "forecast_series",
     "outlook",

@@ -60,6 +60,10 @@ class _Job:
     notes: list[str]
     own: Sequence[Forecaster]
     spread: Spread
+    digest: str = ""
+    progress: Progress | None = None
+    done: int = 0
+    total: int = 0
     parts: dict[str, list[pa.Table]] = field(
         default_factory=lambda: {name: [] for name in tables.SCHEMAS}
     )
@@ -77,6 +81,7 @@ def forecast_series(
     today: date | None = None,
     own: Sequence[Forecaster] = (),
     spread: Spread = map,
+    digest: str = "",
 ) -> SeriesForecast:
     """Forecast every series in ``rows``, and show by a backtest how far to trust it.
 
@@ -86,11 +91,12 @@ def forecast_series(
             ``scheduled`` and ``scored``; see `SeriesOptions`.
         options: How to forecast.
         run: Goes into the column ``run`` of every table.
-        progress: Told after each panel of series.
+        progress: Told how far it is, after each cutoff of each panel of series.
         today: If given, a series that ended long before is said to have stopped.
         own: Models of your own; they join the average as a family beside the two.
         spread: Walks over series whose models must be fitted: the built-in ``map``, or one that
             does the same in other processes.
+        digest: Goes into the table `series`, for `fetchcast.forecast.digest` to compare.
 
     Returns:
         Five tables, and notes on single series; one bad series never stops the others.
@@ -101,15 +107,16 @@ def forecast_series(
     """
     found, notes = panels(name, rows, options)
     total = sum(len(panel.ids) for panel in found)
-    job = _Job(name, run, options, total <= _FEW_SERIES, today, notes, own, spread)
+    job = _Job(
+        name, run, options, total <= _FEW_SERIES, today, notes, own, spread, digest, progress
+    )
+    job.total = total
     if not found:
         raise SeriesError(name, "; ".join(["no series can be forecast", *notes]))
-    done = 0
     for panel in found:
         _forecast_panel(job, panel)
-        done += len(panel.ids)
-        if progress:
-            progress(done, total)
+        job.done += len(panel.ids)
+        _tell(job)
     job.parts["leaderboard"].insert(
         0, scores.as_table(name, run, scores.overall(job.tallies, job.weights))
     )
@@ -120,6 +127,11 @@ def forecast_series(
         },
         notes=job.notes,
     )
+
+
+def _tell(job: _Job, more: int = 0) -> None:
+    if job.progress:
+        job.progress(job.done + more, job.total)
 
 
 def forecast(frame: Any, *, name: str = "series", **options: Any) -> SeriesForecast:
@@ -169,8 +181,9 @@ def _rehearsed(job: _Job, panel: Panel, horizon: int, levels: Floats) -> Rehears
         cuts = _fewer(cuts, int(np.median(np.count_nonzero(panel.spoken, axis=1))))
     if cuts:
         _warm_up(rehearsal, cuts[0], reach)
-    for cut in cuts:
+    for rank, cut in enumerate(cuts, 1):
         rehearsal.run(cut, reach)
+        _tell(job, len(panel.ids) * rank // (len(cuts) + 1))
     return rehearsal
 
 
@@ -412,6 +425,7 @@ def _described(job: _Job, panel: Panel) -> pa.Table:
         "missing": pa.array((panel.spoken & ~seen).sum(axis=1)),
         "first_ds": tables.moments(panel.grid.stamps(first)),
         "last_ds": tables.moments(panel.grid.stamps(panel.last)),
+        "digest": tables.repeated(job.digest, count),
         "note": pa.array([said[unique_id] or None for unique_id in panel.ids], pa.string()),
     }
     return tables.table(tables.SERIES, columns)

@@ -109,10 +109,12 @@ SERIES = pa.schema(
         pa.field("first_ds", _MOMENT),
         pa.field("last_ds", _MOMENT),
         pa.field("note", pa.string()),
+        pa.field("digest", pa.string()),
         pa.field("run", pa.string()),
     ]
 )
-"""One row per series: what it is, how much of it there is, and what is wrong with it."""
+"""One row per series: what it is, how much of it there is, and what is wrong with it. ``digest``
+stands for the rows and options of the whole section: while it stays, so does the forecast."""
 
 SCHEMAS = {
     "observation": OBSERVATION,

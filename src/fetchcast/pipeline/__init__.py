@@ -41,7 +41,7 @@ from fetchcast.pipeline.follow import Follower, kept_headers, paginator_scope
 from fetchcast.pipeline.forms import rules
 from fetchcast.pipeline.hooks import Hooks, hooks_of, open_signing
 from fetchcast.pipeline.pacing import AnyPace, open_pacing
-from fetchcast.pipeline.predict import predict
+from fetchcast.pipeline.predict import Told, predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
 from fetchcast.pipeline.store import Store, Stored, check_destinations, shape_scope
 from fetchcast.plan.pagination import AUTO, SINGLE_PAGE, Detected
@@ -67,6 +67,9 @@ class RunOptions:
     """False makes no call: what has landed is shaped and loaded again."""
     forecast: bool = True
     """False ends after the load."""
+    processes: int = 1
+    """How many may fit forecasting models at once; with more than one, guard the start of a
+    program of your own (``if __name__ == "__main__":``)."""
 
 
 def run(
@@ -446,12 +449,23 @@ class _Flow:
         if not self.pipeline.series:
             return
         with self.stage(Stage.FORECAST):
-            predicted = predict(self.pipeline, run_id=self.report.run_id, now=self.clock.now())
+            predicted = predict(
+                self.pipeline,
+                run_id=self.report.run_id,
+                now=self.clock.now(),
+                again=self.options.again,
+                processes=self.options.processes,
+                progress=Told(self.notice, self.clock.monotonic),
+            )
         self.report.receipts += predicted.receipts
         self.report.answers += predicted.answers
         self.report.notes += predicted.notes
         if predicted.failed and self.report.end is RunEnd.COMPLETE:
             self.report.end = RunEnd.INCOMPLETE
+
+    def notice(self, text: str) -> None:
+        """Tell a person."""
+        self.events(Notice(at=self.clock.now(), text=text))
 
     @contextmanager
     def stage(self, stage: Stage, total: int | None = None) -> Iterator[None]:
