@@ -3,6 +3,7 @@
     import fetchcast
 
     report = fetchcast.run("pipeline.toml")
+    ahead = fetchcast.forecast(frame, horizon=28)
 
 In a notebook, where an event loop is running: ``report = await fetchcast.arun("pipeline.toml")``.
 Nothing heavy is imported before it is used.
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fetchcast.config import ApiOptions, HookOptions, Pipeline, ResourceOptions, read_pipeline
     from fetchcast.errors import FetchcastError
+    from fetchcast.forecast import forecast
+    from fetchcast.load.destinations import open_destination
     from fetchcast.pipeline import RunOptions, RunReport, arun, run
     from fetchcast.pipeline.hooks import Hooks
     from fetchcast.plan.pagination import Page
@@ -36,6 +39,7 @@ _HOMES = {
     "RunReport": "fetchcast.pipeline",
     "TableOptions": "fetchcast.transform.options",
     "arun": "fetchcast.pipeline",
+    "open_destination": "fetchcast.load.destinations",
     "read_pipeline": "fetchcast.config",
     "run": "fetchcast.pipeline",
 }
@@ -54,12 +58,17 @@ __all__ = [
     "RunReport",
     "TableOptions",
     "arun",
+    "forecast",
+    "open_destination",
     "read_pipeline",
     "run",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "forecast":
+        # A package that can be called like the function: either import is the same thing.
+        return import_module("fetchcast.forecast")
     if name not in _HOMES:
         raise AttributeError(f"module 'fetchcast' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

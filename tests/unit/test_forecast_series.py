@@ -392,3 +392,75 @@ def test_in_a_notebook():
     pytest.importorskip("pandas", reason="comes with the extra 'statistical'")
     by_pandas = in_a_notebook(rows.to_pandas(), **options).tables["forecast"]
     assert by_pandas == by_arrow
+
+
+def test_the_package_itself_is_the_function_for_notebooks():
+    """`fetchcast.forecast(frame, ...)`, whichever of the two was imported first."""
+    import fetchcast
+
+    rows = daily(noise(60))
+    options = {"horizon": 5, "models": EMPIRICAL}
+    found = fetchcast.forecast(rows, **options)
+    assert of(found.tables["forecast"], model="combined").num_rows == 5
+    from fetchcast.forecast import forecast as function
+
+    assert function(rows, **options).tables["forecast"] == found.tables["forecast"]
+    with pytest.raises(ConfigError, match="horizont"):
+        fetchcast.forecast(rows, horizont=5)
+    with pytest.raises(SeriesError, match="a list is no table"):
+        fetchcast.forecast([1.0, 2.0, 3.0])
+    with pytest.raises(ConfigError, match="source"):
+        fetchcast.forecast("select 1 as y")
+
+
+def test_polars_is_taken_as_it_is():
+    polars = pytest.importorskip("polars")
+    import fetchcast
+
+    rows = daily(noise(60))
+    options = {"horizon": 5, "models": EMPIRICAL}
+    by_polars = fetchcast.forecast(polars.from_arrow(rows), **options).tables["forecast"]
+    assert by_polars == fetchcast.forecast(rows, **options).tables["forecast"]
+
+
+class TwoWeeksAgo:
+    """A whole model of one's own: what came two weeks ago, as uncertain as that was in the past.
+
+    ``past.values`` is ``(series, periods)``, NaN where nothing came; ``past.targets`` are the
+    numbers of the periods to forecast, in the same count as ``past.periods``.
+    """
+
+    name = "two_weeks_ago"
+
+    def predict(self, past, levels):
+        from fetchcast.forecast import Prediction
+
+        shape = past.targets.shape
+        said = Prediction(
+            quantiles=np.full((*shape, levels.size), np.nan), mean=np.full(shape, np.nan)
+        )
+        for row, values in enumerate(past.values):
+            by_period = dict(zip(past.periods.tolist(), values.tolist(), strict=True))
+            back = 14 * -(-(past.targets[row] - past.periods[-1]) // 14)
+            ago = [by_period.get(int(k), np.nan) for k in past.targets[row] - back]
+            missed = values[14:] - values[:-14]
+            missed = missed[~np.isnan(missed)]
+            said.mean[row] = ago
+            said.quantiles[row] = np.array(ago)[:, None] + np.quantile(missed, levels)
+        return said
+
+
+def test_a_worked_example_of_a_model_of_your_own():
+    """A fortnightly rhythm that no model here looks for: yours does, and gets the whole average."""
+    import fetchcast
+
+    rhythm = np.tile([0.0] * 7 + [30.0] * 7, 12)
+    rows = daily(rhythm + noise(168))
+    found = fetchcast.forecast(rows, models=EMPIRICAL, horizon=14, own=[TwoWeeksAgo()])
+    board = {
+        row["model"]: row for row in of(found.tables["leaderboard"], unique_id="a").to_pylist()
+    }
+    assert board["two_weeks_ago"]["weight"] == 1
+    assert board["combined"]["skill_climatology"] > 0.4
+    ahead = of(found.tables["forecast"], model="combined")["q50"].to_numpy()
+    assert ahead[:7].max() < 20 < ahead[7:].min()

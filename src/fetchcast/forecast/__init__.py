@@ -1,4 +1,11 @@
-"""PREDICT: forecasts with the evidence for them. Pure: arrays in, arrays out."""
+"""PREDICT: forecasts with the evidence for them. Pure: arrays in, arrays out.
+
+The package itself can be called: ``fetchcast.forecast(df, horizon=28)`` is `forecast`.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
 
 from fetchcast.forecast.answers import Answered
 from fetchcast.forecast.digest import digest
@@ -23,3 +30,14 @@ __all__ = [
     "forecast_series",
     "outlook",
 ]
+
+
+class _Callable(ModuleType):
+    """`fetchcast.forecast` is a package and, for notebooks, the function of that name."""
+
+    def __call__(self, *frame: Any, **options: Any) -> SeriesForecast:
+        """`fetchcast.forecast.forecast`."""
+        return forecast(*frame, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

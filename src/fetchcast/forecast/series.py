@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from fetchcast.errors import SeriesError
+from fetchcast.errors import ConfigError, SeriesError
 from fetchcast.forecast import scores, statistical, tables
 from fetchcast.forecast.backtest import Rehearsal, Trial, origins, past_of, warmups
 from fetchcast.forecast.combine import COMBINED, NO_LEVEL, STATISTICAL, model_weights, restlessness
@@ -23,6 +23,7 @@ from fetchcast.forecast.options import SeriesOptions
 from fetchcast.forecast.panel import Panel, panels
 from fetchcast.forecast.periods import HORIZON, MICROS_A_DAY, NOUN, Floats, Frequency, Ints
 from fetchcast.forecast.statistical import Spread
+from fetchcast.records import Destination
 
 Progress = Callable[[int, int], None]
 """Told how many series are done, and of how many."""
@@ -134,21 +135,52 @@ def _tell(job: _Job, more: int = 0) -> None:
         job.progress(job.done + more, job.total)
 
 
-def forecast(frame: Any, *, name: str = "series", **options: Any) -> SeriesForecast:
-    """`forecast_series` for notebooks: ``forecast(df, horizon=28, unit="min")``.
+def forecast(
+    frame_or_sql: Any,
+    *,
+    source: Destination | None = None,
+    name: str = "series",
+    own: Sequence[Forecaster] = (),
+    **options: Any,
+) -> SeriesForecast:
+    """`forecast_series` for notebooks: ``fetchcast.forecast(df, horizon=28, unit="min")``.
 
     Args:
-        frame: An Arrow table, or anything that hands itself on as Arrow: pandas, polars, DuckDB.
-            Columns ``ds`` and ``y``, and ``unique_id`` if there are several series.
+        frame_or_sql: An Arrow table, or anything that hands itself on as Arrow (pandas, polars,
+            DuckDB); or SQL, with ``source``. Columns ``ds`` and ``y``, and ``unique_id`` if there
+            are several series.
+        source: Where the SQL is asked: ``fetchcast.open_destination("duckdb:///trains.duckdb")``.
         name: Goes into the column ``series``.
+        own: Models of your own; see `Forecaster`.
         options: Those of `SeriesOptions`.
 
     Raises:
         ConfigError: If an option cannot be used.
         SeriesError: If there is nothing to forecast from.
+        QueryError: If the SQL cannot be answered.
     """
-    rows = frame if isinstance(frame, pa.Table) else pa.table(frame)
-    return forecast_series(name, rows, SeriesOptions(**options), run="")
+    rows = _rows_of(frame_or_sql, name, source)
+    unknown = options.keys() - set(SeriesOptions.__struct_fields__)
+    if unknown:
+        known = ", ".join(each for each in SeriesOptions.__struct_fields__ if each != "sql")
+        raise ConfigError(min(unknown), options[min(unknown)], f"one of the options {known}")
+    return forecast_series(name, rows, SeriesOptions(**options), run="", own=own)
+
+
+def _rows_of(frame_or_sql: Any, name: str, source: Destination | None) -> pa.Table:
+    if isinstance(frame_or_sql, str):
+        if source is None:
+            wanted = "a destination to ask the SQL, such as fetchcast.open_destination(url)"
+            raise ConfigError("source", source, wanted)
+        return source.query(frame_or_sql)
+    if isinstance(frame_or_sql, pa.Table):
+        return frame_or_sql
+    try:
+        return pa.table(frame_or_sql)
+    except (TypeError, ValueError, AttributeError) as problem:
+        kind = type(frame_or_sql).__name__
+        text = f"a {kind} is no table; Arrow, pandas, polars or a dict of columns is needed"
+        raise SeriesError(name, text) from problem
 
 
 def _forecast_panel(job: _Job, panel: Panel) -> None:

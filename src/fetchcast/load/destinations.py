@@ -18,14 +18,15 @@ _KNOWN = (
 )
 
 
-def open_destination(url: str, folder: Path) -> Destination:
+def open_destination(url: str, folder: Path = Path()) -> Destination:
     """The destination at ``url``; nothing is opened before it is used.
 
     Args:
         url: ``duckdb:///x.duckdb``, ``postgresql://user:password@host/db``, ``sqlite:///x.db``,
             ``parquet:///dir``, ``csv:///results.csv`` or ``dlt+...`` (see `fetchcast.load.dlt`);
             four slashes make a path absolute.
-        folder: What relative paths are relative to: the folder of the pipeline file.
+        folder: What relative paths are relative to: the folder of the pipeline file; the current
+            one if not given.
 
     Raises:
         ConfigError: If no destination has such an address.
