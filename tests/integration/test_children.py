@@ -259,6 +259,40 @@ async def test_rows_that_are_not_where_they_should_be(tmp_path: Path) -> None:
         assert len(api.hits) == 4, "the parent was not asked again"
 
 
+async def test_parents_in_other_formats_than_json(tmp_path: Path) -> None:
+    """A CSV of ids in pages by Link header, and an XML answer for each."""
+
+    def api_says(asked: Asked) -> Reply:
+        if asked.path.startswith("/one/"):
+            number = asked.path.rsplit("/", 1)[1]
+            xml = f"<answer><item><id>{number}</id></item></answer>"
+            return Reply(200, {"content-type": "application/xml"}, xml.encode())
+        page = int(asked.query.get("page", "1"))
+        link = {"link": f'</ids?page={page + 1}>; rel="next"'} if page < 3 else {}
+        return Reply(200, link, f"id,name\n{page}0,a\n{page}1,b\n".encode())
+
+    raw: dict[str, Any] = {
+        "name": "air",
+        "resource": {
+            "ids": {"path": "ids", "paginator": "link_header", "answer": {"format": "csv"}},
+            "one": {
+                "path": "one/{id}",
+                "params": {"id": {"from": "ids", "field": "id"}},
+                "answer": {"format": "xml"},
+            },
+        },
+        "table": {
+            "one": {"from": "one", "rows": "answer.item[*]", "carry": {"name": "param:name"}}
+        },
+    }
+    async with running_api({"*": api_says}) as api:
+        raw["api"] = {"base_url": api.url}
+        report = await arun(pipeline_from(raw, folder=tmp_path))
+        assert report.end == 0, report.failures
+    found = rows(tmp_path, "select id::int, name from one order by id")
+    assert found == [(10 * n + k, "ab"[k]) for n in (1, 2, 3) for k in (0, 1)]
+
+
 def test_a_table_for_every_call_needs_calls_that_are_known(tmp_path: Path) -> None:
     """`every_call` is about the plan: a list's pages and a parent's children are not in it."""
     raw = {

@@ -14,9 +14,11 @@ import msgspec
 
 from fetchcast.config import Pipeline
 from fetchcast.extract.rules import without_conditions
+from fetchcast.formats import Format, documents
 from fetchcast.json_path import Every, parse_path, show_path, value_at
 from fetchcast.json_path import Path as JsonPath
 from fetchcast.landing.reader import open_reader
+from fetchcast.pipeline.forms import forms
 from fetchcast.plan.pagination import (
     AUTO,
     SIGNS,
@@ -76,6 +78,7 @@ class Follower:
         for plan in self._plans.values():
             if plan.parent is not None:
                 self._children[plan.parent].append(plan)
+        self._forms = defaultdict(Format, forms(pipeline))
         self._rows = {name: _rows_of(pipeline, name) for name in self._plans}
         self._fields = {name: self._wanted(pipeline, name) for name in self._plans}
         self._lost: dict[str, str] = {}
@@ -93,7 +96,7 @@ class Follower:
         """What follows from ``outcome``; its answer is needed, also if it landed long ago."""
         plan = self._plans[outcome.request.resource]
         ensuing = Ensuing(outcome=outcome, plan=plan)
-        content = _Content(outcome)
+        content = _Content(outcome, self._forms[plan.name])
         if self.is_paged(plan.name):
             self._turn(ensuing, content)
         if ensuing.outcome.fate is Fate.LANDED:
@@ -111,7 +114,8 @@ class Follower:
         while waiting:
             following: dict[str, Request] = {}
             for landed in stored([*waiting]):
-                page = self._page(plan, _Content(as_outcome(landed, waiting[landed.key])))
+                outcome = as_outcome(landed, waiting[landed.key])
+                page = self._page(plan, _Content(outcome, self._forms[plan.name]))
                 chain = chain or self._begin(plan, page, 0.0)
                 if chain is None:
                     return found
@@ -157,6 +161,7 @@ class Follower:
             body=answer.body if answer else b"",
             rows=len(content.rows(self._path(plan.name, content))) if outcome.fate in _DONE else 0,
             failed=outcome.fate not in _DONE,
+            read=lambda _: next(iter(content.documents), None),
         )
 
     def _begin(self, plan: Plan, page: Page, since: float) -> Chain | None:
@@ -229,7 +234,7 @@ class Follower:
         """A wrong path must not look like parents without children."""
         if found:
             self._lost[child.name] = ""
-        elif child.name not in self._lost and (missed := missed_step([content.document], path)):
+        elif child.name not in self._lost and (missed := missed_step(content.documents, path)):
             where, step, there = missed
             self._lost[child.name] = (
                 f"no answer of {child.parent} has rows at {show_path(path)}: "
@@ -240,8 +245,8 @@ class Follower:
         """Where the rows of ``resource`` are: as its table says, or as its first answer shows."""
         path = self._rows[resource]
         if path is None:
-            path = default_rows([content.document])
-            if content.document:
+            path = default_rows(content.documents)
+            if any(content.documents):
                 self._rows[resource] = path
         return path
 
@@ -249,20 +254,22 @@ class Follower:
 class _Content:
     """The end of a call with its body, which is read once if at all."""
 
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome
+    def __init__(self, outcome: Outcome, form: Format) -> None:
+        self.outcome, self._form = outcome, form
 
     @cached_property
-    def document(self) -> Any:
+    def documents(self) -> list[Any]:
+        """What is in the body; nothing if it cannot be read."""
         answer = self.outcome.answer
         try:
-            return msgspec.json.decode(answer.body) if answer and answer.body else None
+            found = documents(answer.body, self._form) if answer and answer.body else ()
+            return [msgspec.json.decode(one) for one in found]
         except (ValueError, RecursionError):
-            return None
+            return []
 
     def rows(self, path: JsonPath) -> list[tuple[Any, ...]]:
         """Each row with the objects around it, the row first."""
-        return [] if self.document is None else list(_along(self.document, path))
+        return [row for document in self.documents for row in _along(document, path)]
 
 
 def _along(value: Any, path: JsonPath, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -47,7 +47,8 @@ class Page:
         request: The call.
         status: Of the answer; None if there was none.
         headers: Its headers, names in lower case.
-        body: Its body, JSON.
+        body: Its body.
+        read: Reads the body as a document; as JSON if not given.
         rows: How many rows the table finds in it; None if it has not the place for them.
         failed: Whether the call failed.
     """
@@ -61,15 +62,17 @@ class Page:
         body: bytes,
         rows: int | None,
         failed: bool = False,
+        read: Callable[[bytes], Any] | None = None,
     ) -> None:
+        self._read = read or _json
         self.request, self.status, self.headers = request, status, headers
         self.body, self.rows, self.failed = body, rows or 0, failed
 
     @cached_property
     def document(self) -> Any:
-        """The body, read; None if it is not JSON."""
+        """The body, read; None if it cannot be."""
         try:
-            return msgspec.json.decode(self.body)
+            return self._read(self.body)
         except (ValueError, RecursionError):
             return None
 
@@ -89,6 +92,10 @@ class Page:
         if isinstance(value, str) and value.strip().isdecimal():
             return int(value)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _json(body: bytes) -> Any:
+    return msgspec.json.decode(body)
 
 
 def _digest(content: bytes) -> bytes:
