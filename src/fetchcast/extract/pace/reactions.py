@@ -395,6 +395,8 @@ class Reactions(State):
         )
         level.suspend()
         self._rate.begin(0.9 * goodput, now, climbing=True)
+        # Not right behind the last call of the level: that would be refused for being too close.
+        self._rate.ready_at = now + 1 / goodput
         self._rate.top = self._rate.limit or 0.0
 
     def _judge_trial(self, trial: Trial, now: float) -> None:
