@@ -187,7 +187,7 @@ class Rate:
         self.remembered = False
         self.row += 1
         self.top = self.limit
-        cut = 0.85 if (self.climbing or self.row > 1) and measured is None else _CUT
+        cut = 0.85 if (self.climbing or self.row > 2) and measured is None else _CUT
         slower = self.limit * cut
         if measured is not None:
             if self.clean > 50 and measured < 0.8 * self.limit:  # noqa: PLR2004
