@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
+import msgspec
+
 from fetchcast.records import Fate, Outcome
 
 
@@ -59,8 +61,7 @@ class StageEnded:
     what: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """``count`` calls left, with no event between them."""
 
     at: float
@@ -94,8 +95,7 @@ class Retried:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """A call ended; it is not on the disk yet."""
 
     outcome: Outcome

@@ -157,6 +157,7 @@ class Engine:
         self._scheduler = Scheduler(requests)
         try:
             while True:
+                self._read_clock()
                 self._start_ready()
                 if self._full:
                     await self._sink.room()
@@ -181,9 +182,13 @@ class Engine:
         own_cap = self._limiter.stopped_by_own_cap
         return Stopped(reason=reason, own_cap=own_cap) if reason else None
 
+    def _read_clock(self) -> None:
+        """Once for all that is done between two awaits."""
+        self._now, self._wall = self._clock.monotonic(), self._clock.now()
+
     def _start_ready(self) -> None:
         """Start what may start, and note when to look again (None: after the next event)."""
-        now, started = self._clock.monotonic(), 0
+        now, started = self._now, 0
         # With nothing in flight there is no event to wait for.
         self._look_at = None if self._flying else now + _IDLE_S
         scheduler, limiter, sign = self._scheduler, self._limiter, self._credentials.sign
@@ -201,7 +206,7 @@ class Engine:
             started += 1
             self._look_at = None
         if started:
-            self._tell(Sent(at=self._clock.now(), count=started))
+            self._tell(Sent(at=self._wall, count=started))
 
     def _start(self, call: Call, signed: Signed, now: float) -> None:
         self._limiter.sent(call.id, now)
@@ -242,7 +247,7 @@ class Engine:
             timer.cancel()
 
     def _settle(self, call: Call, result: Answer | CallError) -> None:
-        self._now, self._wall = self._clock.monotonic(), self._clock.now()
+        self._read_clock()
         _, _, signed = self._flying.pop(call.id)
         outcome = self._settle_one(self._scheduler, call, result, signed)
         if outcome is not None:

@@ -39,7 +39,8 @@ class SharedPace(Pace):
 
     def left(self, call: int, at: float) -> None:
         """The call that was allowed earlier left at ``at``: its latency counts from there."""
-        self._sent_at[call] = at
+        group, _, serial = self._flying[call]
+        self._flying[call] = group, at, serial
 
     def unspent(self, call: int, now: float) -> None:
         """The call never left, and surely never will: its share of a quota is given back."""

@@ -124,29 +124,18 @@ class Pace(Reactions):
     # --- what happens -----------------------------------------------------------------------
 
     def sent(self, call: int, now: float) -> None:
-        """``call`` left; a small number that no other call in flight has."""
-        try:
-            if self._groups[call] is not None:
-                raise ValueError(f"call {call} is in flight already")
-        except IndexError:
-            self._grow(call)
+        """``call`` left; a number that no other call in flight has."""
+        if call in self._flying:
+            raise ValueError(f"call {call} is in flight already")
         self._serial += 1
         group = self._group
         if group is None or now - group.sent_at > _SAME_MOMENT_S:
             group = self._group = Group(self._in_flight, now, self._serial)
         group.sent += 1
-        self._groups[call] = group
-        self._sent_at[call] = now
-        self._serials[call] = self._serial
+        self._flying[call] = group, now, self._serial
         self._in_flight += 1
         if not self._plain:
             self._sent_guarded(call, now, group)
-
-    def _grow(self, call: int) -> None:
-        more = call + 1 - len(self._groups)
-        self._groups.extend([None] * more)
-        self._sent_at.extend([0.0] * more)
-        self._serials.extend([0] * more)
 
     def _sent_guarded(self, call: int, now: float, group: Group) -> None:
         if self._began_at is None:
@@ -171,20 +160,20 @@ class Pace(Reactions):
             if self._rate.hint_s > 0:
                 self._bucket.mark(now, self._serial)
 
-    def _end(self, call: int) -> Group:
+    def _end(self, call: int) -> tuple[Group, float, int]:
         """Take ``call`` out of flight; every call ends once."""
-        group = self._groups[call] if 0 <= call < len(self._groups) else None
-        if group is None:
-            raise ValueError(f"call {call} is not in flight")
-        self._groups[call] = None
+        try:
+            ended = self._flying.pop(call)
+        except KeyError:
+            raise ValueError(f"call {call} is not in flight") from None
         self._in_flight -= 1
         self._group = None
-        return group
+        return ended
 
     def accepted(self, call: int, now: float, headers: Mapping[str, str], wall: float) -> None:
         """An answer that is no refusal came, whatever else it says."""
-        group = self._end(call)
-        latency = now - self._sent_at[call]
+        group, sent_at, _ = self._end(call)
+        latency = now - sent_at
         window = self._window
         if group.serial > window.after:
             window.count += 1
@@ -196,7 +185,7 @@ class Pace(Reactions):
         if self._row and (self._rate.limit is not None or group.serial > self._reacted):
             self._row = 0
         if not KNOWN.isdisjoint(headers):
-            self._told_by(read_hints(headers, wall), call, now)
+            self._told_by(read_hints(headers, wall), sent_at, now)
         if self._steady and window.count < window.size:
             return
         self._offset = wall - now
@@ -253,18 +242,17 @@ class Pace(Reactions):
         self._offset = wall - now
         if self._began_at is None:
             self._begin(now)
-        group = self._end(call)
+        group, sent_at, serial = self._end(call)
         group.refused += 1
-        sent_at = self._sent_at[call]
         trip = max(1e-4, now - sent_at)
         self._trip = min(self._trip, trip)
         self._trip_mean = trip if self._trip_mean == 0 else 0.8 * self._trip_mean + 0.2 * trip
         self._refused_total += 1
-        group.latest = self._serials[call]
+        group.latest = serial
         if group.latest >= self._door.opened_serial:
             self._door.refused_since += 1
         hints = read_hints(headers, wall)
-        self._told_by(hints, call, now)
+        self._told_by(hints, sent_at, now)
         self._refused_for(call, group, sent_at, now, hints)
         self._look(now)
         self._note_found(now)
@@ -272,7 +260,7 @@ class Pace(Reactions):
 
     # --- headers ------------------------------------------------------------------------------
 
-    def _told_by(self, hints: Hints, call: int, now: float) -> None:
+    def _told_by(self, hints: Hints, sent_at: float, now: float) -> None:
         if hints.concurrent is not None and self._level.cap != hints.concurrent:
             self._level.confirm(hints.concurrent)
             self._level.told = True
@@ -283,11 +271,11 @@ class Pace(Reactions):
                     continue
                 allowance = self._allowances[budget.name] = Allowance(budget.name)
                 self._settle()
-            allowance.tell(budget, self._sent_at[call], now, self._in_flight)
+            allowance.tell(budget, sent_at, now, self._in_flight)
 
     def failed(self, call: int, now: float) -> None:
         """The call did not work for a reason that is no refusal."""
-        group = self._end(call)
+        group, _, _ = self._end(call)
         self._failed_row += 1
         if self._phase == CLOSED and call == self._door.probe:
             self._door.refused(group.sent_at, now, self._trip_mean, self._offset or 0.0)

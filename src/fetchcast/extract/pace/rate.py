@@ -16,6 +16,7 @@ _CUT: Final = 0.97
 _ENOUGH: Final = 5  # Accepted calls between two refusals that make a measurement.
 _ROUGH: Final = 0.92  # The first measurement after a wait.
 _MANY: Final = 30
+_ROW: Final = 3  # So many refusals in a row, with nothing measured, and it is far too fast.
 _SLOWEST: Final = 1 / 30
 
 
@@ -187,7 +188,7 @@ class Rate:
         self.remembered = False
         self.row += 1
         self.top = self.limit
-        cut = 0.85 if (self.climbing or self.row > 2) and measured is None else _CUT
+        cut = 0.85 if (self.climbing or self.row >= _ROW) and measured is None else _CUT
         slower = self.limit * cut
         if measured is not None:
             if self.clean > 50 and measured < 0.8 * self.limit:  # noqa: PLR2004

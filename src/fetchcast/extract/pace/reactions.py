@@ -474,8 +474,7 @@ class Reactions(State):
             return None
         if now < consent:
             return consent
-        group = self._groups[door.probe]
-        assert group is not None
+        group = self._flying[door.probe][0]
         self._reopen(group, now)
         return now
 

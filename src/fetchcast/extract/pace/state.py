@@ -67,9 +67,9 @@ class State:
         "_doubted",
         "_failed_row",
         "_felt",
+        "_flying",
         "_found",
         "_group",
-        "_groups",
         "_hold",
         "_in_flight",
         "_last_sent_at",
@@ -89,9 +89,7 @@ class State:
         "_refused_total",
         "_room",
         "_row",
-        "_sent_at",
         "_serial",
-        "_serials",
         "_short_row",
         "_steady",
         "_stopped",
@@ -130,9 +128,8 @@ class State:
         self._serial = 0
         self._reacted = 0
         self._group: Group | None = None
-        self._groups: list[Group | None] = [None] * 64
-        self._sent_at: list[float] = [0.0] * 64
-        self._serials: list[int] = [0] * 64
+        self._flying: dict[int, tuple[Group, float, int]] = {}
+        """Call in flight -> its group, when it was sent, and as which."""
         self._trip = inf
         self._trip_mean = 0.0
         self._row = 0
