@@ -271,6 +271,7 @@ def read_pipeline(
     *,
     base_url: str | None = None,
     destination: str | None = None,
+    executor: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Pipeline:
     """Read the pipeline file at ``path``.
@@ -279,6 +280,7 @@ def read_pipeline(
         path: A TOML file.
         base_url: Used instead of the file's ``[api] base_url``.
         destination: Used instead of the file's ``destination``.
+        executor: Used instead of the file's ``[executor] run``.
         environment: Used instead of the process's environment (``.env`` is read beside it).
 
     Raises:
@@ -291,6 +293,8 @@ def read_pipeline(
         raw["api"] = {**raw.get("api", {}), "base_url": base_url}
     if destination is not None:
         raw["destination"] = destination
+    if executor is not None and isinstance(raw.get("executor", {}), dict):
+        raw["executor"] = {**raw.get("executor", {}), "run": executor}
     check_secrets(raw)
     name = path.stem if path.stem != "pipeline" else folder.name
     return _filled({"name": name, **raw}, folder, environment)
@@ -298,7 +302,9 @@ def read_pipeline(
 
 def _filled(raw: _Raw, folder: Path, environment: Mapping[str, str] | None) -> Pipeline:
     """The pipeline that ``raw`` describes, with its variables put in."""
-    digest = blake2b(repr(raw).encode(), digest_size=8).hexdigest()
+    # Where it is done is no part of what is done.
+    meant = {key: value for key, value in raw.items() if key != "executor"}
+    digest = blake2b(repr(meant).encode(), digest_size=8).hexdigest()
     known = {**_dotenv(folder), **(os.environ if environment is None else environment)}
     secrets = header_secrets(_headers(raw), known)
     filled = {key: _fill(value, key, known) for key, value in raw.items()}

@@ -20,6 +20,7 @@ class Given:
     file: Path | str
     base_url: str | None = None
     destination: str | None = None
+    executor: str | None = None
     params: tuple[str, ...] = ()
     rows: str | None = None
     headers: tuple[str, ...] = ()
@@ -39,12 +40,19 @@ class Given:
                 if getattr(self, name):
                     option = "header" if name == "headers" else name
                     raise click.UsageError(f"--{option} goes with a URL; {self.file} is a file")
-            return read_pipeline(self.file, base_url=self.base_url, destination=self.destination)
+            return read_pipeline(
+                self.file,
+                base_url=self.base_url,
+                destination=self.destination,
+                executor=self.executor,
+            )
         return self._of_address(self.file)
 
     def _of_address(self, url: str) -> Pipeline:
         from fetchcast.pipeline.addressed import as_file, describe, described
 
+        if self.executor:
+            raise click.UsageError("--executor goes with a file: a cluster is for many calls")
         if self.base_url:
             raise click.UsageError("--base-url goes with a file; a URL says it already")
         folder = Path.cwd()

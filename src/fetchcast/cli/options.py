@@ -72,3 +72,11 @@ def write_new(path: Path, text: str | None, *, force: bool) -> None:
         raise click.UsageError(f"{path} exists; --force overwrites it, --out writes elsewhere")
     if text is not None:
         path.write_text(text, encoding="utf-8")
+
+
+executor = click.option(
+    "--executor",
+    metavar="WHERE",
+    help="Where work is done, instead of what the file says: local, local:4 (processes of this "
+    "machine), or dask://HOST:8786.",
+)

@@ -10,6 +10,7 @@ from fetchcast.cli.options import (
     again,
     base_url,
     destination,
+    executor,
     file_or_url,
     header,
     params,
@@ -28,6 +29,7 @@ from fetchcast.cli.output import Style
 @rows
 @header
 @save
+@executor
 @progress
 @click.option("--only", metavar="KEY", help="Ask for this call alone (a key from `plan`).")
 @click.option("--full-refresh", is_flag=True, help="Ask again also for what has landed.")
@@ -41,6 +43,7 @@ def run(
     rows: str | None,
     headers: tuple[str, ...],
     save: Path | None,
+    executor: str | None,
     progress: Style,
     only: str | None,
     *,
@@ -74,6 +77,7 @@ def run(
         file=file,
         base_url=base_url,
         destination=destination,
+        executor=executor,
         params=params,
         rows=rows,
         headers=headers,

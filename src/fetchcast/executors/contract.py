@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -32,7 +32,12 @@ class Line(Protocol):
         """The name of the worker that asks this, as `Desk.lost` will have it."""
 
     async def ask(self, message: bytes) -> bytes:
-        """What the desk answers; raises `OSError` if it cannot be reached."""
+        """What the desk answers.
+
+        Raises:
+            OSError: If it cannot be reached; a moment later it may be.
+            CoordinatorLost: If it is not there any more.
+        """
 
 
 class OpenDesk(Protocol):
@@ -56,6 +61,10 @@ class Executor(Protocol):
     @property
     def slots(self) -> int:
         """How much is done at once; may change while workers come and go."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a person should know about it."""
 
     async def run(self, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """The result of ``work``, done in a thread of this process; its errors are raised here."""

@@ -231,7 +231,7 @@ class DaskExecutor:
     async def desk(self, name: str, desk: Desk) -> AsyncIterator[DaskDesk]:
         """Hold ``desk`` on the scheduler until the block ends."""
         key = f"{name}-{uuid4().hex[:8]}"
-        plugin = DeskPlugin(key, desk)
+        plugin = DeskPlugin(key, desk, self.client.id)
         try:
             await self.client.register_plugin(plugin, name=plugin.name)
         except OSError as error:

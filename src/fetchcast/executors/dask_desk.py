@@ -14,6 +14,7 @@ from typing import Any, Final
 from distributed import get_worker
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from fetchcast.errors import CoordinatorLost
 from fetchcast.executors.contract import Desk
 
 _OPERATION: Final = "fetchcast_desk"
@@ -27,10 +28,13 @@ class DeskPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed is not t
     Args:
         key: Which desk it is; a scheduler may hold those of several runs.
         desk: What answers.
+        client: Whose it is: with that client it goes, so that work which nobody waits for any
+            more cannot go on beside that of the next run.
     """
 
-    def __init__(self, key: str, desk: Desk) -> None:
+    def __init__(self, key: str, desk: Desk, client: str) -> None:
         self.name, self._key, self._desk = f"fetchcast-{key}", key, desk
+        self._client = client
 
     async def start(self, scheduler: Any) -> None:
         """Answer from now on."""
@@ -43,6 +47,11 @@ class DeskPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed is not t
         """Whatever ran there is gone."""
         del scheduler
         self._desk.lost(worker, time.monotonic())
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        """The run has ended, whether well or not."""
+        if client == self._client:
+            scheduler.extensions.get(_OPERATION, {}).pop(self._key, None)
 
 
 def _handler(desks: dict[str, Desk]) -> Callable[..., Awaitable[bytes | None]]:
@@ -84,5 +93,5 @@ async def ask_scheduler(
     """What the desk ``key`` on ``scheduler`` says; nothing as message asks how things stand."""
     answer = await getattr(scheduler, _OPERATION)(desk=key, message=message, end=end)
     if not isinstance(answer, bytes):
-        raise ConnectionError(f"the scheduler has no desk {key}: it was started anew, or closed it")
+        raise CoordinatorLost("the scheduler was started anew, or the run has ended")
     return answer

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
@@ -23,6 +23,7 @@ class LocalExecutor:
     """Runs blocking work in threads, so that the event loop stays free."""
 
     name = "local"
+    notes: Sequence[str] = ()
 
     @property
     def slots(self) -> int:

@@ -25,14 +25,14 @@ async def in_windows(
         tasks: Key and task; drawn one by one, when there is room.
         slots: How many run at once, now.
     """
-    waiting, more = iter(tasks), True
+    waiting = iter(tasks)
     running: dict[asyncio.Future[_R], str] = {}
     try:
-        while running or more:
-            while more and len(running) < _PER_SLOT * max(1, slots()):
+        while True:
+            # Asked again each time: a result may have made more to do.
+            while len(running) < _PER_SLOT * max(1, slots()):
                 drawn = next(waiting, None)
                 if drawn is None:
-                    more = False
                     break
                 key, task = drawn
                 running[asyncio.ensure_future(_ended(begin(key, task)))] = key

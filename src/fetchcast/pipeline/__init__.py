@@ -28,7 +28,8 @@ from fetchcast.events import (
     StageStarted,
     Subscriber,
 )
-from fetchcast.executors.local import LocalExecutor
+from fetchcast.executors import Executor, LocalExecutor, open_executor
+from fetchcast.extract.auth.opening import lane_ids
 from fetchcast.extract.engine import Engine, Stopped
 from fetchcast.extract.transport import open_transport
 from fetchcast.landing.options import LandingOptions
@@ -37,6 +38,7 @@ from fetchcast.landing.retention import drop_bodies
 from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.writer import Writer, open_writer
 from fetchcast.pipeline.ask import Selection, plans
+from fetchcast.pipeline.cluster import Cluster, ClusterPace, salvage, store_url
 from fetchcast.pipeline.follow import Follower, kept_headers, paginator_scope
 from fetchcast.pipeline.forms import rules
 from fetchcast.pipeline.hooks import Hooks, hooks_of, open_signing
@@ -131,7 +133,9 @@ async def arun(
     begun = clock.monotonic()
     await flow.executor.run(check_destinations, pipeline)
     planned = flow.count_plans()  # Before the landing is touched: a wrong file leaves no trace.
+    flow.check_executor()
     async with (
+        flow.executing(),
         open_writer(
             pipeline.landing_folder, clock=clock, events=events, options=kept(pipeline, flow.plans)
         ) as writer,
@@ -210,10 +214,19 @@ class _Flow:
     events: Events
     clock: Clock
     hooks: Hooks = field(default_factory=Hooks)
-    executor: LocalExecutor = field(default_factory=LocalExecutor)
+    executor: Executor = field(default_factory=LocalExecutor)
     plans: list[Plan] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
-    pace: AnyPace | None = None
+    pace: AnyPace | ClusterPace | None = None
+
+    @asynccontextmanager
+    async def executing(self) -> AsyncIterator[None]:
+        """Open the executor that the file names."""
+        async with open_executor(self.pipeline.executor, self.pipeline.folder) as executor:
+            self.executor = executor
+            for note in executor.notes:
+                self.events(Notice(at=self.clock.now(), text=note))
+            yield
 
     def counts(self) -> dict[str, Any]:
         """How far the run is, for those who watch it from another process."""
@@ -371,6 +384,9 @@ class _Flow:
     async def extract(self, writer: Writer, selection: Selection) -> Stopped | None:
         """Open what sends, start from what was learnt last time, and remember what was learnt."""
         self.check_origin(writer)
+        await salvage(writer, self.events, self.clock)
+        if not self.pipeline.executor.is_local:
+            return await self.extract_elsewhere(writer, selection)
         http, retry = self.pipeline.http, self.pipeline.retry
         pacing = open_pacing(self.pipeline, writer, wall=self.clock.now())
         self.pace = pacing.pace
@@ -395,6 +411,48 @@ class _Flow:
             finally:
                 self.report.pace = self.explanation()
                 pacing.remember(writer, self.clock.now())
+
+    async def extract_elsewhere(self, writer: Writer, selection: Selection) -> Stopped | None:
+        """Have workers ask, on leases of one pace; what was learnt of it is remembered too."""
+        cluster = Cluster(
+            pipeline=self.pipeline,
+            writer=writer,
+            executor=self.executor,
+            events=self.events,
+            clock=self.clock,
+            total=sum(report.planned for report in self.report.resources.values()),
+        )
+        self.pace = cluster.pace
+        pacing = open_pacing(self.pipeline, writer, wall=self.clock.now())
+        try:
+            requests = chain.from_iterable(map(selection.requests, self.plans))
+            return await cluster.ask(requests, pacing.memory)
+        finally:
+            self.report.pace = self.explanation()
+            if (learnt := cluster.pace.tally.learnt) is not None:
+                writer.remember(pacing.scopes[0], msgspec.to_builtins(learnt))
+
+    def check_executor(self) -> None:
+        """Refuse at once what a cluster cannot do, before a call is spent."""
+        if self.pipeline.executor.is_local:
+            return
+        store_url(self.pipeline)
+        run = self.pipeline.executor.run
+        if self.has_lists:
+            raise ConfigError(
+                "executor.run",
+                run,
+                "'local': pages and children follow from answers, one after the other, which "
+                "is asked in one process",
+            )
+        if self.hooks.auth is not None:
+            raise ConfigError(
+                "executor.run", run, "'local': a function that signs calls is called in one process"
+            )
+        auth = self.pipeline.api.auth
+        if len(lane_ids(auth)) > 1 or (auth is not None and auth.quota is not None):
+            expected = "'local': several keys, or a quota of theirs, are counted in one process"
+            raise ConfigError("executor.run", run, expected)
 
     def check_origin(self, writer: Writer) -> None:
         """Refuse to mix the answers of two APIs: every row would be there twice."""

@@ -25,6 +25,8 @@ class Pacing:
     """One for each key."""
     total: str
     """That of your own quota, where there are several keys."""
+    memory: Learnt | None = None
+    """What earlier runs learnt, where there is one key."""
 
     def remember(self, writer: Writer, wall: float) -> None:
         """Leave what was learnt to the next run."""
@@ -57,7 +59,8 @@ def open_pacing(pipeline: Pipeline, writer: Writer, *, wall: float) -> Pacing:
             max_connections=most,
             wall=wall,
         )
-    return Pacing(pace=pace, scopes=scopes, total=total)
+    memory = _recalled(writer, scopes[0])
+    return Pacing(pace=pace, scopes=scopes, total=total, memory=memory)
 
 
 def _recalled(writer: Writer, scope: str) -> Learnt | None:

@@ -208,7 +208,18 @@ class Coordinator:
     ) -> Lease:
         stopped = self.pace.stopped()
         own_cap = stopped is not None and self.pace.stopped_by_own_cap
-        return Lease(self.epoch, permits, delays, valid_s, again_s, wall, stopped, own_cap, news)
+        return Lease(
+            epoch=self.epoch,
+            permits=permits,
+            delays_s=delays,
+            valid_s=valid_s,
+            again_s=again_s,
+            wall=wall,
+            stopped=stopped,
+            own_cap=own_cap,
+            news=news,
+            proven=self._tally["accepted"] > 0,
+        )
 
     def _take_permit(self) -> int:
         if self._free:

@@ -19,10 +19,15 @@ _CLOSING_S: Final = 2.0
 
 
 class Line(Protocol):
-    """A way to a coordinator; it can be pickled, and used where it arrives."""
+    """A way to a coordinator."""
 
     async def ask(self, message: bytes) -> bytes:
-        """The answer to ``message``; raises `OSError` if the coordinator cannot be reached."""
+        """The answer to ``message``.
+
+        Raises:
+            OSError: If it cannot be reached; it is asked again then.
+            CoordinatorLost: If there is no such coordinator any more.
+        """
 
 
 class Leasing:
@@ -109,7 +114,8 @@ async def leasing(
         clock: This machine's time.
 
     Raises:
-        CoordinatorLost: On leaving, if nobody answered for a minute; the engine then stopped.
+        CoordinatorLost: If there is none; on leaving, if it went away meanwhile. The engine was
+            stopped then, and what was in flight has ended.
     """
     lent = Leasing(line, name, calls=calls, most=most, clock=clock)
     await lent.first()

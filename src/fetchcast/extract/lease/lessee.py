@@ -43,8 +43,15 @@ class Lessee:
         self._urgent = False
         self._again_at = self._told_at = float("-inf")
         self._news = False
+        self.proven = False
+        """Whether a call of somebody has been accepted."""
         self._stopped: str | None = None
         self._own_cap = False
+
+    @property
+    def lane(self) -> int:
+        """There is one credential: leases are for one."""
+        return 0
 
     # --- the engine's questions -----------------------------------------------------------------
 
@@ -162,6 +169,7 @@ class Lessee:
             self._flying = {call: (0, left) for call, (_, left) in self._flying.items()}
         self._again_at, self._news = now + lease.again_s, lease.news
         self._stopped, self._own_cap = lease.stopped, lease.own_cap
+        self.proven = lease.proven
         if not lease.permits:
             return
         self._hungry = False

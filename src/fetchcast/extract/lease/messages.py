@@ -70,6 +70,8 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     own_cap: bool = False
     news: bool = False
     """Nothing but the end of a call brings the next permit: tell of it at once."""
+    proven: bool = False
+    """A call of somebody has been accepted."""
 
 
 ENCODER: Final = msgspec.msgpack.Encoder()

@@ -1,0 +1,320 @@
+"""Answers on their way from workers to the journal, in a folder or bucket that all of them see.
+
+    STORE/IDENTITY/token                      what tells a worker that it sees the same store
+    STORE/IDENTITY/parts/SHARD/ATTEMPT-N.parquet   answers, whole or not there at all
+    STORE/IDENTITY/commits/SHARD.json         which parts are the shard's; the first one counts
+
+On a cluster a commit is what "landed" means: a worker says that a shard is done only when its
+commit is there. One importer, the run that holds the landing, brings parts into the journal and
+then takes them away. An attempt that is killed leaves parts, and the next one takes them over:
+no more is asked twice than was not yet in a part.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from fetchcast.errors import ExecutorError
+from fetchcast.records import Answer, Fate, Outcome, Request
+
+_COLUMNS: Final = pa.schema(
+    [
+        ("key", pa.string()),
+        ("resource", pa.string()),
+        ("fate", pa.string()),
+        ("status", pa.int32()),
+        ("attempts", pa.int32()),
+        ("reason", pa.string()),
+        ("finished_at", pa.float64()),
+        ("url", pa.string()),
+        ("method", pa.string()),
+        ("params", pa.string()),
+        ("headers", pa.string()),
+        ("sent", pa.binary()),
+        ("answer_url", pa.string()),
+        ("elapsed_s", pa.float64()),
+        ("http_version", pa.string()),
+        ("body", pa.binary()),
+    ]
+)
+_MARK: Final = "token"
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shard came to: which parts are its own."""
+
+    shard: str
+    attempt: str
+    parts: list[str]
+    """Names of the parts, in the order in which they count: of two answers to a key the first."""
+    answers: int = 0
+    worker: str = ""
+    stopped: str | None = None
+    """Why calls of the shard were left unasked, in words; it is not committed then."""
+    own_cap: bool = False
+    lost: bool = False
+    """The coordinator went away from it: the shard is to be done again."""
+
+
+class ShardStore:
+    """The store of one landing; opened where it is used, on workers too.
+
+    Args:
+        url: ``file:///PATH`` or ``s3://BUCKET/PREFIX?endpoint_override=...``.
+        identity: The landing's own name.
+
+    Raises:
+        ExecutorError: If the address is none, or its driver is missing here.
+    """
+
+    def __init__(self, url: str, identity: str) -> None:
+        self.url, self.identity = url, identity
+        try:
+            self._files, path = pafs.FileSystem.from_uri(url)
+        except (pa.ArrowException, NotImplementedError, ValueError) as error:
+            raise ExecutorError(
+                _without_secrets(url),
+                f"cannot be opened here: {error}",
+                "a folder is file:///PATH; for s3:// every machine needs a pyarrow built with it",
+            ) from error
+        self._root = PurePosixPath(path) / identity
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ShardStore, (self.url, self.identity)
+
+    # -- is it shared?
+
+    def mark(self, token: str) -> None:
+        """Leave ``token``, which every worker must find."""
+        self._write(self._root / _MARK, token.encode())
+
+    def check(self, token: str) -> None:
+        """See that this machine sees the store that ``token`` was left in.
+
+        Raises:
+            ExecutorError: If it does not.
+        """
+        try:
+            found = self._read(self._root / _MARK)
+        except OSError:
+            found = b""
+        if found != token.encode():
+            raise ExecutorError(
+                _without_secrets(self.url),
+                f"is not shared: {_here()} does not see what the run put there",
+                "mount the same folder at the same path on every machine, or use s3://",
+            )
+
+    # -- parts
+
+    def put(self, shard: str, name: str, outcomes: Sequence[Outcome]) -> None:
+        """Keep ``outcomes`` as the part ``name``; it is whole, or it is not there.
+
+        Raises:
+            ExecutorError: If it cannot be written.
+        """
+        sink = pa.BufferOutputStream()
+        pq.write_table(
+            _as_table(outcomes), sink, compression="zstd", compression_level=1, use_dictionary=False
+        )
+        self._write(self._root / "parts" / shard / name, sink.getvalue())
+
+    def parts(self, shard: str) -> list[str]:
+        """The names of all parts of ``shard``, whoever wrote them."""
+        names = self._names(self._root / "parts" / shard)
+        return sorted(name for name in names if name.endswith(".parquet"))
+
+    def keys(self, shard: str, name: str) -> list[str]:
+        """The request keys of one part."""
+        table = self._table(shard, name, ["key"])
+        return [] if table is None else table.column("key").to_pylist()
+
+    def outcomes(self, shard: str, names: Iterable[str]) -> Iterator[Outcome]:
+        """The ends of calls in these parts, each key once; parts that are gone were imported."""
+        seen: set[str] = set()
+        for name in names:
+            table = self._table(shard, name, None)
+            for row in [] if table is None else table.to_pylist():
+                if row["key"] not in seen:
+                    seen.add(row["key"])
+                    yield _as_outcome(row)
+
+    def _table(self, shard: str, name: str, columns: list[str] | None) -> pa.Table | None:
+        path = str(self._root / "parts" / shard / name)
+        with self._told():
+            try:
+                with self._files.open_input_file(path) as file:
+                    return pq.read_table(file, columns=columns)
+            except FileNotFoundError:
+                return None
+
+    # -- commits
+
+    def commit(self, commit: Commit) -> Commit:
+        """Say which parts are the shard's; returns the commit that counts: the first one."""
+        path = self._root / "commits" / f"{commit.shard}.json"
+        if (there := self.committed(commit.shard)) is not None:
+            return there
+        if not self._write(path, msgspec.json.encode(commit), only_first=True):
+            return self.committed(commit.shard) or commit
+        return commit
+
+    def committed(self, shard: str) -> Commit | None:
+        """The commit of ``shard``, if it has one."""
+        try:
+            content = self._read(self._root / "commits" / f"{shard}.json")
+        except FileNotFoundError:
+            return None
+        return msgspec.json.decode(content, type=Commit)
+
+    def left(self) -> list[str]:
+        """The shards of which something is in the store, committed or not."""
+        commits = self._names(self._root / "commits")
+        names = {name.removesuffix(".json") for name in commits if name.endswith(".json")}
+        return sorted(names | set(self._names(self._root / "parts")))
+
+    def forget(self, shard: str) -> None:
+        """Take a shard away once it is in the journal. The commit goes last: it is the proof."""
+        with self._told():
+            for path, delete in (
+                (self._root / "parts" / shard, self._files.delete_dir),
+                (self._root / "commits" / f"{shard}.json", self._files.delete_file),
+            ):
+                try:
+                    delete(str(path))
+                except FileNotFoundError:
+                    continue
+
+    # -- bytes
+
+    def _names(self, folder: PurePosixPath) -> list[str]:
+        selector = pafs.FileSelector(str(folder), allow_not_found=True)
+        with self._told():
+            return [info.base_name for info in self._files.get_file_info(selector)]
+
+    def _read(self, path: PurePosixPath) -> bytes:
+        with self._files.open_input_file(str(path)) as file:
+            return bytes(file.read())
+
+    def _write(self, path: PurePosixPath, content: Any, *, only_first: bool = False) -> bool:
+        """Whole or not at all; False if ``only_first`` and somebody was before."""
+        with self._told():
+            if not isinstance(self._files, pafs.LocalFileSystem):
+                # An object is there when its last byte is; who comes second was looked for above,
+                # and one who comes in the same moment brings answers to the same calls.
+                with self._files.open_output_stream(str(path)) as stream:
+                    stream.write(content)
+                return True
+            self._files.create_dir(str(path.parent), recursive=True)
+            draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+            try:
+                with self._files.open_output_stream(str(draft)) as stream:
+                    stream.write(content)
+                return _publish(draft, path, only_first=only_first)
+            finally:
+                if self._files.get_file_info(str(draft)).type != pafs.FileType.NotFound:
+                    self._files.delete_file(str(draft))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the file system says, as an error that says where and what it means."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise ExecutorError(
+                _without_secrets(self.url),
+                f"{_here()} cannot use it: {error}",
+                "make room or give it access; what was committed is safe, run again to go on",
+            ) from error
+
+
+def _publish(draft: PurePosixPath, path: PurePosixPath, *, only_first: bool) -> bool:
+    if not only_first:
+        os.replace(draft, path)  # noqa: PTH105  pyarrow's paths are texts
+        return True
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _here() -> str:
+    from socket import gethostname  # noqa: PLC0415  only for a message
+
+    return f"process {os.getpid()} on {gethostname()}"
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _as_table(outcomes: Sequence[Outcome]) -> pa.Table:
+    encode = msgspec.json.encode
+    rows = []
+    for one in outcomes:
+        request, answer = one.request, one.answer
+        rows.append(
+            {
+                "key": request.key,
+                "resource": request.resource,
+                "fate": str(one.fate),
+                "status": answer.status if answer else None,
+                "attempts": one.attempts,
+                "reason": one.reason,
+                "finished_at": one.finished_at,
+                "url": request.url,
+                "method": request.method,
+                "params": encode(request.params).decode(),
+                "headers": encode(answer.headers).decode() if answer else None,
+                "sent": request.body,
+                "answer_url": answer.url if answer else None,
+                "elapsed_s": answer.elapsed_s if answer else None,
+                "http_version": answer.http_version if answer else None,
+                "body": answer.body if answer else None,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=_COLUMNS)
+
+
+def _as_outcome(row: dict[str, Any]) -> Outcome:
+    decode = msgspec.json.decode
+    answer = None
+    if row["status"] is not None:
+        answer = Answer(
+            status=row["status"],
+            headers=decode(row["headers"]),
+            body=row["body"],
+            url=row["answer_url"],
+            elapsed_s=row["elapsed_s"],
+            http_version=row["http_version"],
+        )
+    request = Request(
+        key=row["key"],
+        resource=row["resource"],
+        url=row["url"],
+        method=row["method"],
+        body=row["sent"],
+        params=decode(row["params"]),
+    )
+    return Outcome(
+        request=request,
+        fate=Fate(row["fate"]),
+        answer=answer,
+        attempts=row["attempts"],
+        reason=row["reason"],
+        finished_at=row["finished_at"],
+    )

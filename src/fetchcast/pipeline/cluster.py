@@ -1,0 +1,312 @@
+"""Asking on a cluster: calls in shards to the workers, answers from the store to the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+
+from fetchcast.clock import Clock
+from fetchcast.config import Pipeline
+from fetchcast.errors import ConfigError, ExecutorError
+from fetchcast.events import Ended, Events, Notice, Refused, Retried, Sent
+from fetchcast.executors import Executor
+from fetchcast.executors.contract import OpenDesk
+from fetchcast.extract.engine import Stopped
+from fetchcast.extract.lease import Coordinator, Tally
+from fetchcast.extract.pace import Learnt
+from fetchcast.landing.shards import Commit, ShardStore
+from fetchcast.landing.writer import Writer
+from fetchcast.pipeline.shard import Job, Shard, here, run_shard
+from fetchcast.records import Fate, Outcome, Request
+
+STORE: Final = "shard store"
+"""Under which name the landing remembers where answers may still lie."""
+_LOOK_S: Final = 0.5
+_CALLS: Final = 200
+_MOST_CALLS: Final = 4096
+_FEWEST_CALLS: Final = 16
+_SHARDS_A_SLOT: Final = 4  # So many at least, or slots are idle while the last ones end.
+_AGAIN: Final = 5
+_DONE: Final = frozenset({Fate.LANDED, Fate.EMPTY})
+_FATES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Felt:
+    """What the coordinator says of the pace, for the progress line."""
+
+    text: str
+    what: str
+
+
+@dataclass(slots=True)
+class ClusterPace:
+    """The pace as it was told last; stands where a run on one machine has its own."""
+
+    tally: Tally = field(default_factory=Tally)
+    executor: str = ""
+    slots: int = 0
+
+    def explanation(self, now: float) -> Felt:
+        """Which limit is felt, and by how many."""
+        del now  # What was told last is what is known.
+        told, slots = self.tally, f"{self.slots} slots on {self.executor}"
+        flying = f"{told.in_flight} in flight" if told.in_flight else ""
+        what = " · ".join(part for part in (told.limit, slots, flying) if part)
+        return Felt(text=f"{told.explanation}, {slots}", what=what)
+
+
+class Cutter:
+    """Cuts calls into shards; may be asked again after it had nothing: shards come back.
+
+    Where a shard ends is decided by the keys of its calls alone: the same calls are cut alike in
+    every run, whatever has landed before them.
+
+    Args:
+        requests: The calls.
+        job: What all shards have in common.
+        size: How many calls a shard should have, now; a power of two.
+    """
+
+    def __init__(self, requests: Iterator[Request], job: Job, size: Callable[[], int]) -> None:
+        self._requests, self._job, self._size = requests, job, size
+        self._again: deque[Shard] = deque()
+        self._open: dict[str, Shard] = {}
+        self._tries: Counter[str] = Counter()
+        self._stopped = False
+
+    def __iter__(self) -> Cutter:
+        return self
+
+    def __next__(self) -> tuple[str, tuple[Job, Shard]]:
+        shard = self._again.popleft() if self._again else self._cut()
+        self._open[shard.id] = shard
+        key = f"fetchcast-{self._job.store.identity[:8]}-{shard.id}-{self._tries[shard.id]}"
+        return key, (self._job, shard)
+
+    def _cut(self) -> Shard:
+        calls: list[Request] = []
+        size = self._size()
+        while not self._stopped and (request := next(self._requests, None)) is not None:
+            calls.append(request)
+            ends_here = int(request.key[:8], 16) % size == 0 and len(calls) > size // 4
+            if ends_here or len(calls) >= 2 * size:
+                break
+        if not calls:
+            raise StopIteration
+        digest = blake2b("".join(call.key for call in calls).encode(), digest_size=10)
+        return Shard(digest.hexdigest(), msgspec.msgpack.encode(calls))
+
+    def stop(self) -> None:
+        """Cut no more."""
+        self._stopped = True
+
+    def done(self, shard: str) -> None:
+        """It is not needed any more."""
+        del self._open[shard]
+
+    def once_more(self, shard: str) -> bool:
+        """Do it again; False if it was tried often enough."""
+        self._tries[shard] += 1
+        self._again.append(self._open[shard])
+        return self._tries[shard] < _AGAIN
+
+
+@dataclass(slots=True, kw_only=True)
+class Cluster:
+    """Asks the calls of a run on an executor that is elsewhere.
+
+    Args:
+        pipeline: What is run.
+        writer: The journal; this run is the only one that brings answers into it.
+        executor: Where the work is done.
+        events: Told what a run on one machine would tell.
+        clock: Time.
+        total: About how many calls there are.
+    """
+
+    pipeline: Pipeline
+    writer: Writer
+    executor: Executor
+    events: Events
+    clock: Clock
+    total: int
+    pace: ClusterPace = field(default_factory=ClusterPace)
+    _stopped: Stopped | None = None
+    _refused: int = 0
+
+    async def ask(self, requests: Iterator[Request], memory: Learnt | None) -> Stopped | None:
+        """Ask ``requests``; returns why some were left unasked, or None if every one ended."""
+        store = await self._open_store()
+        token = uuid4().hex
+        await asyncio.to_thread(store.mark, token)
+        coordinator = self._coordinator(memory)
+        async with self.executor.desk("pace", coordinator) as desk, self._watching(desk):
+            job = Job(
+                pipeline=self.pipeline,
+                store=store,
+                token=token,
+                line=desk.line,
+                versions=here(),
+            )
+            cutter = Cutter(requests, job, self._shard_calls)
+            async for _, commit in self.executor.results(run_shard, cutter):
+                await self._bring(store, commit, cutter)
+        return self._stopped
+
+    def _coordinator(self, memory: Learnt | None) -> Coordinator:
+        connections = self.pipeline.http.max_connections * max(16, 2 * self.executor.slots)
+        return Coordinator(
+            self.pipeline.limits,
+            memory=memory,
+            max_connections=connections,
+            wall=self.clock.now(),
+            # One that is started anew lends nothing on the old one's word.
+            epoch=1 + int(self.clock.now() * 1000) % (1 << 31),
+        )
+
+    def _shard_calls(self) -> int:
+        """How many calls keep a slot busy for as long as the file says, at the present pace."""
+        slots, learnt = max(1, self.executor.slots), self.pace.tally.learnt
+        rate = self.pipeline.limits.max_rate or (learnt.rate if learnt else None)
+        wanted = self.pipeline.executor.shard_s * rate / slots if rate else _CALLS
+        wanted = min(wanted, self.total / (_SHARDS_A_SLOT * slots))
+        # In steps, so that a pace that wavers cuts the same shards.
+        return 1 << int(max(_FEWEST_CALLS, min(_MOST_CALLS, wanted))).bit_length() - 1
+
+    async def _open_store(self) -> ShardStore:
+        url = store_url(self.pipeline)
+        store = ShardStore(url, self.writer.identity)
+        self.writer.remember(STORE, url)
+        await self.writer.flush()
+        return store
+
+    # -- what comes back
+
+    async def _bring(self, store: ShardStore, commit: Commit, cutter: Cutter) -> None:
+        """From the store into the journal; the store lets go of it once the journal has it."""
+        if commit.lost and cutter.once_more(commit.shard):
+            return
+        for name in commit.parts:
+            for outcome in await asyncio.to_thread(_outcomes, store, commit.shard, name):
+                self._told(outcome)
+                if not self.writer.take(outcome):
+                    await self.writer.room()
+        await self.writer.flush()
+        await asyncio.to_thread(store.forget, commit.shard)
+        cutter.done(commit.shard)
+        if commit.stopped is not None:
+            self._stopped = Stopped(reason=commit.stopped, own_cap=commit.own_cap)
+            cutter.stop()
+
+    def _told(self, outcome: Outcome) -> None:
+        """Tell of a call what its worker saw."""
+        at, more = outcome.finished_at, outcome.attempts - 1
+        self.events(Sent(at=at, count=outcome.attempts))
+        for attempt in range(more):
+            reason = "failed on its worker"
+            key = outcome.request.key
+            self.events(Retried(at=at, key=key, attempt=attempt + 1, reason=reason))
+        self.events(Ended(outcome=outcome))
+
+    # -- how things stand
+
+    @asynccontextmanager
+    async def _watching(self, desk: OpenDesk) -> AsyncIterator[None]:
+        watching = asyncio.ensure_future(self._watch(desk))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(OSError, ExecutorError, TimeoutError):
+                async with asyncio.timeout(_LOOK_S * 4):
+                    await self._look(desk)
+
+    async def _watch(self, desk: OpenDesk) -> None:
+        while True:
+            with suppress(OSError, ExecutorError):
+                await self._look(desk)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _look(self, desk: OpenDesk) -> None:
+        tally = msgspec.msgpack.decode(await desk.report(), type=Tally)
+        self.pace.tally = tally
+        self.pace.executor, self.pace.slots = self.executor.name, self.executor.slots
+        if (more := tally.refused - self._refused) > 0:
+            self._refused = tally.refused
+            at = self.clock.now()
+            self.events(Sent(at=at, count=more))
+            for _ in range(more):
+                self.events(Refused(at=at, status=None))
+
+
+def _outcomes(store: ShardStore, shard: str, name: str) -> list[Outcome]:
+    return list(store.outcomes(shard, [name]))
+
+
+async def salvage(writer: Writer, events: Events, clock: Clock) -> int:
+    """Bring into the journal what an earlier run on a cluster left in its store.
+
+    Returns:
+        How many answers that were not known before.
+    """
+    known = writer.recall(STORE)
+    if known is None or known.value is None:
+        return 0
+    store = ShardStore(known.value, writer.identity)
+    count = 0
+    for shard in await asyncio.to_thread(store.left):
+        commit = await asyncio.to_thread(store.committed, shard)
+        names = commit.parts if commit else []
+        # Whole parts of an attempt that ended early are answers too.
+        names += [name for name in await asyncio.to_thread(store.parts, shard) if name not in names]
+        for name in names:
+            count += await _take_new(writer, await asyncio.to_thread(_outcomes, store, shard, name))
+        await writer.flush()
+        await asyncio.to_thread(store.forget, shard)
+    if count:
+        text = f"{count:,} answers of an earlier run were still in its store"
+        events(Notice(at=clock.now(), text=text))
+    return count
+
+
+async def _take_new(writer: Writer, outcomes: list[Outcome]) -> int:
+    """Those that the journal does not have yet; a failure does not hide an answer."""
+    count = 0
+    for start in range(0, len(outcomes), _FATES):
+        window = outcomes[start : start + _FATES]
+        fates = writer.fates([outcome.request.key for outcome in window])
+        for outcome in window:
+            if fates.get(outcome.request.key) not in _DONE:
+                count += 1
+                await writer.put(outcome)
+    # The next window may have the same keys.
+    await writer.flush()
+    return count
+
+
+def store_url(pipeline: Pipeline) -> str:
+    """Where workers put answers; beside the landing for processes of this machine.
+
+    Raises:
+        ConfigError: If the file does not say where, and workers may be elsewhere.
+    """
+    options = pipeline.executor
+    if options.store is not None:
+        return options.store
+    if not options.on_loopback:
+        raise ConfigError(
+            "executor.store",
+            None,
+            "file:///PATH that all machines of the cluster share, or s3://BUCKET/PREFIX: "
+            "workers put answers there",
+        )
+    return (pipeline.landing_folder / "shards").resolve().as_uri()
