@@ -32,9 +32,11 @@ STORE: Final = "shard store"
 _LOOK_S: Final = 0.5
 _CALLS: Final = 200
 _MOST_CALLS: Final = 4096
-_FEWEST_CALLS: Final = 16
+_FEWEST_CALLS: Final = 64
 _SHARDS_A_SLOT: Final = 4  # So many at least, or slots are idle while the last ones end.
 _AGAIN: Final = 5
+_UNBROUGHT: Final = 64
+"""Commits that wait for the journal; more, and no new shards are sent."""
 _DONE: Final = frozenset({Fate.LANDED, Fate.EMPTY})
 _FATES: Final = 1000
 
@@ -158,9 +160,38 @@ class Cluster:
                 versions=here(),
             )
             cutter = Cutter(requests, job, self._shard_calls)
-            async for _, commit in self.executor.results(run_shard, cutter):
-                await self._bring(store, commit, cutter)
+            async with self._bringing(store, cutter) as brought:
+                async for _, commit in self.executor.results(run_shard, cutter):
+                    if not (commit.lost and cutter.once_more(commit.shard)):
+                        await brought.put(commit)
         return self._stopped
+
+    @asynccontextmanager
+    async def _bringing(
+        self, store: ShardStore, cutter: Cutter
+    ) -> AsyncIterator[asyncio.Queue[Commit]]:
+        """Bring what is put there into the journal, while workers go on; all of it on leaving."""
+        commits: asyncio.Queue[Commit] = asyncio.Queue(_UNBROUGHT)
+
+        async def bring() -> None:
+            while True:
+                await self._bring(store, await commits.get(), cutter)
+                commits.task_done()
+
+        bringing = asyncio.ensure_future(bring())
+        here = asyncio.current_task()
+        assert here is not None
+        bringing.add_done_callback(lambda ended: None if ended.cancelled() else here.cancel())
+        try:
+            yield commits
+            await commits.join()
+        except asyncio.CancelledError:
+            if bringing.done() and not bringing.cancelled():
+                here.uncancel()
+                bringing.result()
+            raise
+        finally:
+            bringing.cancel()
 
     def _coordinator(self, memory: Learnt | None) -> Coordinator:
         connections = self.pipeline.http.max_connections * max(16, 2 * self.executor.slots)
@@ -193,8 +224,6 @@ class Cluster:
 
     async def _bring(self, store: ShardStore, commit: Commit, cutter: Cutter) -> None:
         """From the store into the journal; the store lets go of it once the journal has it."""
-        if commit.lost and cutter.once_more(commit.shard):
-            return
         for name in commit.parts:
             for outcome in await asyncio.to_thread(_outcomes, store, commit.shard, name):
                 self._told(outcome)

@@ -21,7 +21,6 @@ from fetchcast.extract.pace import Learnt, PaceOptions
 _SLICE_S: Final = 0.1
 _SLICE_PER_LESSEE_S: Final = 0.001  # So that a thousand ask once a second each.
 _LONGEST_SLICE_S: Final = 1.0
-_VALID_S: Final = 0.25  # A stalled worker must not send old permits in one burst.
 _WANTING_S: Final = 1.0
 _SILENT_S: Final = 30.0
 """A lessee that said nothing for so long is gone; it speaks every five seconds."""
@@ -164,7 +163,7 @@ class Coordinator:
         lessee.permits.update(permits)
         self._tally["lent"] += len(permits)
         again_s, news = (0.0, False) if permits else self._again(now)
-        return self._reply(wall, permits, delays, _VALID_S + slice_s, again_s, news=news)
+        return self._reply(wall, permits, delays, slice_s, again_s, news=news)
 
     def _slice_s(self, now: float) -> float:
         return min(_LONGEST_SLICE_S, max(_SLICE_S, self._count(now) * _SLICE_PER_LESSEE_S))
