@@ -18,12 +18,12 @@ from fetchcast.config import Pipeline
 from fetchcast.errors import CoordinatorLost, ExecutorError
 from fetchcast.events import Events
 from fetchcast.executors.contract import Line
-from fetchcast.extract.auth.opening import open_credentials
 from fetchcast.extract.engine import Engine, Stopped
 from fetchcast.extract.lease.leasing import Leasing, leasing
 from fetchcast.extract.transport import open_transport
 from fetchcast.landing.shards import Commit, ShardStore
-from fetchcast.pipeline.ask import rules
+from fetchcast.pipeline.forms import rules
+from fetchcast.pipeline.hooks import open_signing
 from fetchcast.records import Outcome, Request
 
 _PART_ANSWERS = 1000
@@ -110,21 +110,13 @@ async def _run(job: Job, shard: Shard) -> Commit:
 async def _ask(job: Job, name: str, requests: Sequence[Request], parts: Parts) -> Stopped | None:
     """Run the engine; what differs from a run on one machine is who its limiter asks."""
     pipeline, clock = job.pipeline, SystemClock()
-    api, http, retry = pipeline.api, pipeline.http, pipeline.retry
+    http, retry = pipeline.http, pipeline.retry
     most = http.max_connections
     async with leasing(job.line, name, calls=len(requests), most=most, clock=clock) as lent:
         leased = _LeasedClock(lent)
         async with (
             open_transport(http) as transport,
-            open_credentials(
-                api.auth,
-                base_url=api.base_url,
-                headers=api.headers,
-                secrets=pipeline.header_secrets,
-                http=http,
-                retry=retry,
-                clock=leased,
-            ) as credentials,
+            open_signing(pipeline, None, leased) as credentials,
         ):
             engine = Engine(
                 transport=transport,

@@ -54,12 +54,11 @@ class ClusterBooks:
 class _Worker:
     """A lessee and an endless line of calls in front of it."""
 
-    __slots__ = ("again", "alive", "asking", "calls", "flying", "lessee", "look_at", "name", "next")
+    __slots__ = ("alive", "asking", "flying", "left", "lessee", "look_at", "name", "next")
 
     def __init__(self, number: int, calls: int) -> None:
         self.name = f"w{number}/0"
-        self.calls = calls
-        self.again = 0
+        self.left = calls
         self.next = 0
         self.flying: dict[int, float] = {}
         self.alive, self.asking = True, False
@@ -155,17 +154,16 @@ class Cluster:
             return
         lessee = worker.lessee
         at: float | None = inf
-        while worker.next < worker.calls or worker.again:
+        while worker.left:
             at = lessee.next(now)
             if at is None or at > now:
                 break
-            if worker.again:
-                worker.again -= 1
+            worker.left -= 1
             call = worker.next = worker.next + 1
             lessee.sent(call, now)
             worker.flying[call] = now
             self._push(now + self._way(), _ARRIVES, number, call)
-        idle = not worker.flying and not worker.again and worker.next >= worker.calls
+        idle = not worker.flying and not worker.left
         if idle and not worker.asking and worker.look_at != -inf:
             worker.look_at = -inf
             self._ask(now, worker, number, closing=True)
@@ -230,11 +228,11 @@ class Cluster:
         del worker.flying[call]
         if refusal is not None:
             worker.lessee.refused(call, now, status=503, headers=refusal, wall=now)
-            worker.again += 1
+            worker.left += 1
         elif failing:
             books.failed += 1
             worker.lessee.failed(call, now)
-            worker.again += 1
+            worker.left += 1
         else:
             worker.lessee.accepted(call, now, self._server.headers(now), now)
         self._look(now, worker, number)
@@ -242,7 +240,7 @@ class Cluster:
     def _die(self, now: float, worker: _Worker, number: int, noticed: object) -> None:
         if noticed is None:
             worker.alive = False
-            self.books.dead += worker.calls - worker.next + worker.again
+            self.books.dead += worker.left + len(worker.flying)
             self._push(now + self._noticed_s, _DIES, number, True)  # noqa: FBT003
         else:
             self._coordinator.lost(worker.name.partition("/")[0], now)
