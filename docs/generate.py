@@ -21,7 +21,7 @@ from fetchcast.cli.main import cli
 from fetchcast.config import PipelineFile
 from fetchcast.events import RunEnd
 from fetchcast.plan.pagination.options import PAGINATORS
-from fetchcast.plan.params import Csv, Dates, Ndjson, Numbers, Parent, Parquet, Sql, Values
+from fetchcast.plan.params import Csv, Dates, Ndjson, Numbers, Parent, Parquet, Since, Sql, Values
 from fetchcast.transform import ColumnOptions
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -117,6 +117,7 @@ def pipeline_page() -> str:
         "resource": [
             ("A parameter: values", Values),
             ("A parameter: numbers", Numbers),
+            ("A parameter: a watermark", Since),
             ("A parameter: days and windows of time", Dates),
             ("A parameter: a CSV column", Csv),
             ("A parameter: a Parquet column", Parquet),

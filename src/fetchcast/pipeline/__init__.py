@@ -46,6 +46,8 @@ from fetchcast.pipeline.pacing import AnyPace, open_pacing
 from fetchcast.pipeline.predict import Told, predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
 from fetchcast.pipeline.store import Store, Stored, check_destinations, shape_scope
+from fetchcast.pipeline.watermarks import Watermarks, keyless, known_marks
+from fetchcast.pipeline.watermarks import scope as watermark_scope
 from fetchcast.plan.pagination import AUTO, SINGLE_PAGE, Detected
 from fetchcast.plan.planner import Plan
 from fetchcast.records import Fate
@@ -320,7 +322,7 @@ class _Flow:
     def count_plans(self) -> int:
         """How many rows the plans have together, as far as is known without reading all of them."""
         with self.stage(Stage.PLAN):
-            self.plans = plans(self.pipeline, now=self.clock.now())
+            self.plans = plans(self.pipeline, now=self.clock.now(), again=self.options.again)
             self.hooks.page(self.plans)
             for plan in self.plans:
                 self.report.resources[plan.name] = ResourceReport(planned=plan.estimate().count)
@@ -366,7 +368,8 @@ class _Flow:
             failed_only=self.options.failed_only,
             again=self.options.again,
         )
-        self.events.subscribers.append(selection.watch)
+        marks = self.watermarks(selection)
+        self.events.subscribers += [selection.watch, marks.hear]
         total = sum(report.planned for report in self.report.resources.values())
         begun = self.clock.monotonic()
         with self.stage(Stage.EXTRACT, total):
@@ -379,7 +382,18 @@ class _Flow:
                 self.keep_detected(writer, follower)
                 await writer.flush()
                 self.report.extract_s = self.clock.monotonic() - begun
+        if not (stopped or self.options.only or self.options.failed_only):
+            # All answers are on the disk by now: a kill before this line moves nothing.
+            for name, moved in marks.moved().items():
+                writer.remember(watermark_scope(name), moved)
+            self.report.notes += marks.notes()
         self.account(selection, stopped)
+
+    def watermarks(self, selection: Selection) -> Watermarks:
+        """How far earlier runs have come; the full refresh goes on from there as well."""
+        marks = known_marks(self.pipeline.landing_folder, [*self.pipeline.resource])
+        self.report.notes += keyless(self.pipeline, self.plans)
+        return Watermarks(self.plans, marks, selection.with_body)
 
     async def extract(self, writer: Writer, selection: Selection) -> Stopped | None:
         """Open what sends, start from what was learnt last time, and remember what was learnt."""

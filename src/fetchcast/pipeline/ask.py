@@ -14,6 +14,7 @@ from fetchcast.config import Pipeline
 from fetchcast.events import Committed, Ended, Event, Events, MorePlanned, Passed
 from fetchcast.pipeline.databases import PlanDatabases
 from fetchcast.pipeline.follow import Follower, as_outcome
+from fetchcast.pipeline.watermarks import check_tables, known_marks
 from fetchcast.plan.pagination import Chain
 from fetchcast.plan.planner import Plan, skip_key
 from fetchcast.records import Fate, Followed, Landed, Outcome, Planned, Request
@@ -34,10 +35,11 @@ Validators = Callable[[Sequence[str]], Mapping[str, Mapping[str, str]]]
 """Of these keys, those that can be asked "changed since?", and the headers that ask it."""
 
 
-def plans(pipeline: Pipeline, *, now: float) -> list[Plan]:
-    """The plan of every resource, in the order of the file."""
+def plans(pipeline: Pipeline, *, now: float, again: bool = False) -> list[Plan]:
+    """The plan of every resource, in the order of the file; ``again`` from its very beginning."""
     databases = PlanDatabases(pipeline)
-    return [
+    marks = {} if again else known_marks(pipeline.landing_folder, [*pipeline.resource])
+    made = [
         Plan(
             name,
             options,
@@ -45,9 +47,12 @@ def plans(pipeline: Pipeline, *, now: float) -> list[Plan]:
             folder=pipeline.folder,
             now=now,
             databases=databases,
+            marks=marks.get(name),
         )
         for name, options in pipeline.resource.items()
     ]
+    check_tables(pipeline, made)
+    return made
 
 
 @dataclass(slots=True)
@@ -106,7 +111,7 @@ class Selection:
         """What follows from the end of a call that was just made; a `fetchcast.records.Follow`."""
         if not self.follower.follows(outcome.request.resource):
             return Followed(outcome=outcome)
-        ensuing = self.follower.after(self._with_body(outcome))
+        ensuing = self.follower.after(self.with_body(outcome))
         changed = ensuing.outcome.fate is not outcome.fate
         if ensuing.over is not None:
             self._withdraw(ensuing.over)
@@ -229,7 +234,7 @@ class Selection:
                     )
                 )
 
-    def _with_body(self, outcome: Outcome) -> Outcome:
+    def with_body(self, outcome: Outcome) -> Outcome:
         """304 confirms the answer that is kept: what follows is in that one."""
         if outcome.answer is None or outcome.answer.status != _NOT_MODIFIED:
             return outcome
@@ -245,7 +250,7 @@ class Selection:
         """What is known of the calls in ``window``, leaving out answers that have grown old."""
         now = self.clock.now()
         oldest = None if plan.refresh_s is None else now - plan.refresh_s
-        if self.again:
+        if self.again or plan.since is not None:  # What is new since then is asked each time.
             oldest = self._begun
         by_moment: dict[float | None, list[str]] = defaultdict(list)
         for row in window:

@@ -10,6 +10,8 @@ from hashlib import blake2b
 from itertools import islice
 from typing import TypeVar
 
+import pyarrow as pa
+
 from fetchcast.config import Pipeline
 from fetchcast.errors import ConfigError
 from fetchcast.formats import Format
@@ -204,9 +206,18 @@ class Store:
                 rejected += shaped.rejected
                 self._check_owners(url, todo.note.table, shaped)
                 for batch in shaped.batches:
-                    loading.write(todo.placed(batch))
+                    loading.write(todo.placed(self._newest(batch)))
                     rows += batch.rows.num_rows if batch.target.table == todo.note.table else 0
         return rows, rejected
+
+    def _newest(self, batch: Batch) -> Batch:
+        """``batch`` with the last row of each key, where answers tell the same rows again."""
+        target = batch.target
+        table = self.pipeline.table.get(target.table)
+        moving = {plan.name for plan in self.plans if plan.since is not None}
+        if target.whole_keys or table is None or not moving & set(table.sources):
+            return batch
+        return replace(batch, rows=newest(batch.rows, target.key))
 
     def _check_owners(self, url: str, table: str, shaped: Shaped) -> None:
         """Refuse a child table that has the name of another table, before a row is mixed."""
@@ -262,6 +273,16 @@ class Store:
         )
         for chunk in _chunks(answers, forms(self.pipeline)):
             yield todo.shaper.shape(chunk)
+
+
+def newest(rows: pa.Table, key: Sequence[str]) -> pa.Table:
+    """Of rows with the same ``key`` the last one, in the order of the others."""
+    if not rows.num_rows or not set(key) <= set(rows.schema.names):
+        return rows
+    place = "place of the row"
+    numbered = rows.select([*key]).append_column(place, pa.array(range(rows.num_rows)))
+    last = numbered.group_by([*key]).aggregate([(place, "max")])[f"{place}_max"]
+    return rows if len(last) == rows.num_rows else rows.take(last.sort())
 
 
 def check_destinations(pipeline: Pipeline) -> None:

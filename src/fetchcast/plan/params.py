@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from fetchcast.errors import ConfigError, UnknownKey, WrongTable
+from fetchcast.json_path import parse_path
 from fetchcast.plan.business_id import normalise
 from fetchcast.records import Scalar
 
@@ -166,7 +167,33 @@ class Parent(_Checked, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 Column: TypeAlias = Csv | Parquet | Ndjson | Sql
-ParamOptions: TypeAlias = Dates | Numbers | Values | Column | Parent | list[Scalar] | Scalar
+
+
+class Since(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far earlier runs have come, for APIs that tell what is new since then.
+
+    Each run asks from the greatest value that has landed so far, for each combination of the other
+    parameters. It moves when a run has got every answer of that combination.
+    """
+
+    since: str
+    """Where the value is in the answers: ``[*].updatedAt``."""
+    start: str | int | float
+    """Sent as long as nothing has landed; also says whether values are times, numbers or texts."""
+    overlap: str | int | float | None = None
+    """Asked for again each time: ``"10 minutes"`` of times, or a number of numbers."""
+
+    def __post_init__(self) -> None:
+        parse_path(self.since)
+        if self.overlap is None:
+            return
+        if isinstance(self.overlap, str):
+            seconds_in("overlap", self.overlap)
+        if isinstance(self.start, str) is not isinstance(self.overlap, str):
+            raise ValueError(f"overlap = {self.overlap!r}: expected a span of time if start is one")
+
+
+ParamOptions: TypeAlias = Since | Dates | Numbers | Values | Column | Parent | list[Scalar] | Scalar
 
 _KINDS: Mapping[type[msgspec.Struct], str] = {
     Csv: "a CSV column",
@@ -176,6 +203,7 @@ _KINDS: Mapping[type[msgspec.Struct], str] = {
     Values: "values",
     Numbers: "numbers",
     Parent: "a field of a parent",
+    Since: "a watermark",
     Dates: "days",
 }
 _BY_KEY: Mapping[str, type[msgspec.Struct]] = {
@@ -186,6 +214,7 @@ _BY_KEY: Mapping[str, type[msgspec.Struct]] = {
     "values": Values,
     "field": Parent,
     "rows": Parent,
+    "since": Since,
 }
 
 

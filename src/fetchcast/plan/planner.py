@@ -9,6 +9,8 @@ from itertools import islice, product
 from math import prod
 from pathlib import Path
 
+import msgspec
+
 from fetchcast.errors import ConfigError, InputError, WrongTable
 from fetchcast.plan.axes import (
     Axis,
@@ -34,12 +36,14 @@ from fetchcast.plan.params import (
     Parent,
     Parquet,
     Several,
+    Since,
     Sql,
     Values,
     read_param,
     seconds_in,
 )
 from fetchcast.plan.sources import open_source
+from fetchcast.plan.watermark import asked_from, combination
 from fetchcast.records import Databases, Planned, Request, Scalar, request_key
 
 __all__ = ["CallOptions", "GraphQL", "Plan", "skip_key"]
@@ -59,6 +63,7 @@ class Plan:
         folder: What relative file names are relative to.
         now: Seconds since 1970; "the last 365 days" are counted from here.
         databases: What answers queries and filters; a plan without these needs none.
+        marks: How far earlier runs have come, see `fetchcast.plan.watermark`.
 
     Raises:
         ConfigError: If a placeholder has no parameter or a parameter no placeholder.
@@ -74,9 +79,10 @@ class Plan:
         folder: Path,
         now: float,
         databases: Databases | None = None,
+        marks: Mapping[str, Scalar] | None = None,
     ) -> None:
         self.name, self._options, self._folder, self._now = name, options, folder, now
-        self._databases = databases
+        self._databases, self._marks = databases, marks or {}
         self._estimated: Estimate | None = None
         self._read: int | None = None
         self.refresh_s = options.refresh_s
@@ -90,6 +96,7 @@ class Plan:
         self.paginator = self._build_paginator()
         self._check_placeholders()
         self._parent = self._build_parent()
+        self.since = self._build_since()
         self._grouping = self._build_grouping()
         self._axes = self._build_axes()
         self._filter = (
@@ -254,6 +261,8 @@ class Plan:
         return Estimate(limit, exact=whole.exact, why=f"limit; {whole.why}")
 
     def _row(self, position: int, value: Value) -> Planned:
+        if self.since is not None:
+            value = self._from_mark(value, *self.since)
         problem, rejected = value.problem, value.rejected
         if problem is None:
             try:
@@ -273,6 +282,13 @@ class Plan:
             request=None,
             reason=problem,
             rejected=rejected,
+        )
+
+    def _from_mark(self, value: Value, name: str, option: Since) -> Value:
+        mark = self._marks.get(combination(value.columns, name))
+        asked = option.start if mark is None else asked_from(mark, option)
+        return msgspec.structs.replace(
+            value, columns={**value.columns, name: asked}, sent={**value.sent, name: asked}
         )
 
     def _request(self, value: Value) -> Request:
@@ -306,6 +322,14 @@ class Plan:
         if isinstance(self.paging, str):
             return None
         return paginator_of(self.paging, self._calls.varying)
+
+    def _build_since(self) -> tuple[str, Since] | None:
+        """The parameter that says from where on, and what it is."""
+        found = [(name, o) for name, o in self._params.items() if isinstance(o, Since)]
+        if len(found) > 1:
+            key = f"resource.{self.name}.params.{found[1][0]}"
+            raise ConfigError(key, found[1][1].since, f"one watermark only: {found[0][0]!r}")
+        return found[0] if found else None
 
     def _build_parent(self) -> ParentRows | None:
         found = {n: o for n, o in self._params.items() if isinstance(o, Parent)}
@@ -361,10 +385,8 @@ class Plan:
                 return self._days(key, name, option)
             case Numbers():
                 return Counted(name, option)
-            case Values():
-                return Listed(name, option.values)
-            case list():
-                return Listed(name, option)
+            case Values() | list():
+                return Listed(name, option if isinstance(option, list) else option.values)
             case Csv() | Parquet() | Ndjson() | Sql():
                 together = {
                     other: found
@@ -376,7 +398,8 @@ class Plan:
                 return Rows(open_source(key, wanted, self._folder, self._databases), together)
             case _:
                 assert not isinstance(option, Parent)
-                return Listed(name, [option], constant=True)
+                value = option.start if isinstance(option, Since) else option
+                return Listed(name, [value], constant=True)
 
     def _days(self, key: str, name: str, option: Dates) -> Days:
         try:
