@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
+from weakref import finalize
 
 from fetchcast.config import Pipeline
 from fetchcast.load.destinations import open_destination
@@ -26,7 +28,7 @@ class PlanDatabases:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._folder: TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._answers: dict[tuple[str, str], tuple[Path, int]] = {}
         self._conditions: Conditions | None = None
 
@@ -62,8 +64,9 @@ class PlanDatabases:
         import pyarrow as pa  # noqa: PLC0415
 
         if self._folder is None:
-            self._folder = TemporaryDirectory(prefix="fetchcast-")
-        path = Path(self._folder.name) / f"{len(self._answers)}.arrow"
+            self._folder = Path(mkdtemp(prefix="fetchcast-"))
+            finalize(self, rmtree, self._folder, ignore_errors=True)  # With the last of the plans.
+        path = self._folder / f"{len(self._answers)}.arrow"
         count = 0
         stream: pa.ipc.RecordBatchStreamWriter | None = None
         with pa.OSFile(str(path), "wb") as file:

@@ -13,6 +13,9 @@ from fetchcast.records import Scalar
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.end)?"
 _PLACEHOLDER = re.compile(rf"\{{\{{({_NAME})\}}\}}|\{{({_NAME})\}}")
 
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
+"""Needs no escaping; most values are of these characters alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Many:
@@ -44,7 +47,8 @@ def quoted(value: Sent) -> str:
     """``value`` as a part of a path; what separates several values stays as it is."""
     if isinstance(value, Many):
         return value.separator.join(quote(text_of(one), safe="") for one in value.values)
-    return quote(text_of(value), safe="")
+    text = text_of(value)
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")
 
 
 class Template:
