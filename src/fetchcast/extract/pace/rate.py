@@ -117,7 +117,7 @@ class Rate:
             target, patience = min(_TARGET, 1 / (20 * cost)), max(patience, 40 * cost)
         # What is settled on already says nothing about the present pace.
         blind = self.limit * self.lag_s
-        patience += 2 * blind
+        patience += 4 * blind
         growth = 0.03 * target
         if self.hint_s > 0 and self.top > 1.05 * self.limit:
             # Half-way to what was refused in three times what a refusal costs.
@@ -126,7 +126,7 @@ class Rate:
             growth += 0.005 * (self.top - self.limit) / self.limit
         if self.clean > patience:
             growth *= 2.0 ** min(
-                20.0, (self.clean - patience) / (min(30.0, max(4.0, 2 * self.limit)) + blind)
+                20.0, (self.clean - patience) / (min(30.0, max(4.0, 2 * self.limit)) + 2 * blind)
             )
         return min(growth, 0.2, 0.3 / max(in_transit, 1e-9))
 
