@@ -329,6 +329,31 @@ async def test_a_list_that_was_refreshed_is_what_it_is_now(tmp_path: Path) -> No
         assert ids(tmp_path) == ALL
 
 
+async def test_a_refresh_that_did_not_come_to_its_end(tmp_path: Path) -> None:
+    """What the list was is known until it has come as it is: also to the next run."""
+    clock, ill, there = FakeClock(now=NOON), False, list(ITEMS)
+
+    def says(asked: Asked) -> Reply:
+        if ill and "cursor=" in asked.target and len(api.asked) > 12:
+            return json_reply({"error": "gone"}, 410)
+        return cursor_pages(there, size=10)(asked)
+
+    async with running_api({"/items": says}) as api:
+        paginator = {"type": "cursor", "path": "meta.next_cursor", "param": "cursor"}
+        made = pipeline(tmp_path, api, "data[*]", paginator, refresh="1 hour")
+        await arun(made, clock=clock)
+        clock.advance(7200)
+        del there[25:]
+        ill = True
+        assert (await arun(made, clock=clock)).end == 3
+        ill = False
+        clock.advance(60)
+        report = await arun(made, clock=clock)
+        assert report.end == 0
+        assert ids(tmp_path) == [*range(25)]
+        accounted(report)
+
+
 async def test_pages_known_ahead_are_asked_side_by_side(tmp_path: Path) -> None:
     """The number of pages is in the first: the other nine are asked together."""
     slow = numbered_pages(ITEMS, size=10)

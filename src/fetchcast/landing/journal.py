@@ -301,6 +301,10 @@ class Journal:
             (scope, value, at),
         )
 
+    def forget(self, scope: str) -> None:
+        """Drop what was kept for ``scope``, if anything was."""
+        self.connection.execute("DELETE FROM memory WHERE scope = ?", (scope,))
+
 
 def _portions(outcomes: Sequence[Outcome]) -> Iterator[Sequence[Outcome]]:
     """Cut into segments of at most `SEGMENT_ANSWERS` and, if it can be, `SEGMENT_BYTES`."""

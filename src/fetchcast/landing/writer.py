@@ -186,7 +186,13 @@ class Writer:
         self._hand_over(lambda journal: journal.log(kind, text, moment))
 
     def remember(self, scope: str, value: Any) -> None:
-        """Keep ``value`` (what JSON can carry) for later runs, in place of the last one."""
+        """Keep ``value`` (what JSON can carry) for later runs, in place of the last one.
+
+        None forgets that.
+        """
+        if value is None:
+            self._hand_over(lambda journal: journal.forget(scope))
+            return
         text, at = _json(value), self._clock.now()
         self._hand_over(lambda journal: journal.remember(scope, text, at))
 

@@ -42,6 +42,7 @@ from fetchcast.pipeline.cluster import Cluster, ClusterPace, salvage, store_url
 from fetchcast.pipeline.follow import Follower, kept_headers, paginator_scope
 from fetchcast.pipeline.forms import rules
 from fetchcast.pipeline.hooks import Hooks, hooks_of, open_signing
+from fetchcast.pipeline.lists import Lists
 from fetchcast.pipeline.pacing import AnyPace, open_pacing
 from fetchcast.pipeline.predict import Told, predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
@@ -363,7 +364,7 @@ class _Flow:
             events=self.events,
             follower=follower,
             stored=writer.by_keys,
-            keep=writer.take,
+            lists=Lists(follower, writer, self.clock),
             only=self.options.only,
             failed_only=self.options.failed_only,
             again=self.options.again,

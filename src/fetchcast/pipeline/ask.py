@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -13,11 +13,11 @@ from fetchcast.clock import Clock
 from fetchcast.config import Pipeline
 from fetchcast.events import Committed, Ended, Event, Events, MorePlanned, Passed
 from fetchcast.pipeline.databases import PlanDatabases
-from fetchcast.pipeline.follow import Follower, as_outcome
+from fetchcast.pipeline.follow import Ensuing, Follower, as_outcome
+from fetchcast.pipeline.lists import Lists, Stored
 from fetchcast.pipeline.watermarks import check_tables, known_marks
-from fetchcast.plan.pagination import Chain
 from fetchcast.plan.planner import Plan, skip_key
-from fetchcast.records import Fate, Followed, Landed, Outcome, Planned, Request
+from fetchcast.records import Fate, Followed, Outcome, Planned, Request
 
 _WINDOW = 500
 """Rows whose keys are looked up at a time: all keys are never held."""
@@ -27,9 +27,6 @@ _NOT_MODIFIED = 304
 
 Fates = Callable[[Sequence[str], float | None], Mapping[str, Fate]]
 """Of these keys, those with an answer that is not from before the moment (None: any answer)."""
-
-Stored = Callable[[Sequence[str]], Iterable[Landed]]
-"""The newest answers to these keys, of those that are kept."""
 
 Validators = Callable[[Sequence[str]], Mapping[str, Mapping[str, str]]]
 """Of these keys, those that can be asked "changed since?", and the headers that ask it."""
@@ -66,7 +63,7 @@ class Selection:
         events: Told of rows that need no call, and of calls that become known.
         follower: Says which calls follow from an answer.
         stored: The answers to these keys that are in the landing.
-        keep: Takes the end of a call that is not asked any more.
+        lists: Knows which pages lists had that are asked again.
         only: One key, or its first digits; None for all.
         failed_only: Only calls that failed in an earlier run.
         again: Also calls that have landed.
@@ -78,7 +75,7 @@ class Selection:
     events: Events
     follower: Follower
     stored: Stored
-    keep: Callable[[Outcome], object]
+    lists: Lists
     only: str | None = None
     failed_only: bool = False
     again: bool = False
@@ -96,8 +93,6 @@ class Selection:
     _ended: deque[str] = field(default_factory=deque)
     _commits: int = 0
     _begun: float = 0.0
-    _before: dict[str, dict[str, Request]] = field(default_factory=dict)
-    """Key of a list's first page -> the pages it had when it was asked last."""
 
     def __post_init__(self) -> None:
         # The landing keeps whole seconds: an answer from this one may be an earlier run's.
@@ -113,8 +108,7 @@ class Selection:
             return Followed(outcome=outcome)
         ensuing = self.follower.after(self.with_body(outcome))
         changed = ensuing.outcome.fate is not outcome.fate
-        if ensuing.over is not None:
-            self._withdraw(ensuing.over)
+        self._over(ensuing)
         if self.only is not None:
             return Followed(outcome=ensuing.outcome if changed else outcome)
         pages, children = ensuing.pages, ensuing.children
@@ -171,6 +165,7 @@ class Selection:
         requests = {request.key: request for request in done}
         for landed in self.stored([*requests]):
             ensuing = self.follower.after(as_outcome(landed, requests[landed.key]))
+            self._over(ensuing)
             if ensuing.pages is not None:
                 found.append((ensuing.plan, ensuing.pages, False))
             found += ((plan, rows, False) for plan, rows in ensuing.children)
@@ -199,8 +194,7 @@ class Selection:
             elif self._wanted(key, fates.get(key), live=live):
                 self._pending.add(key)
                 if key in old and row.request.page == 0 and self.follower.is_paged(plan.name):
-                    # Which pages the list had, before its first is another.
-                    self._before[key] = self.follower.listed(row.request, self.stored)
+                    self.lists.begins(row.request)
                 yield _asking(row.request, conditions.get(key))
             else:
                 is_done = fates.get(key) in _DONE
@@ -211,28 +205,9 @@ class Selection:
         if passed:
             self.events(Passed(at=self.clock.now(), count=passed))
 
-    # -- lists that are asked again
-
-    def _withdraw(self, chain: Chain) -> None:
-        """A list is complete: what was a page of it and is none now has no rows any more."""
-        before = self._before.pop(chain.first.key, None)
-        if before is None:
-            return
-        gone = before.keys() - set(chain.keys())
-        fates = self.fates([*gone], None)
-        for key in sorted(gone):
-            if fates.get(key) is Fate.LANDED:
-                self._ended.append(key)
-                self.keep(
-                    Outcome(
-                        request=before[key],
-                        fate=Fate.EMPTY,
-                        answer=None,
-                        attempts=0,
-                        reason="no page of its list any more",
-                        finished_at=self.clock.now(),
-                    )
-                )
+    def _over(self, ensuing: Ensuing) -> None:
+        if ensuing.over is not None:
+            self._ended.extend(self.lists.over(ensuing.over))
 
     def with_body(self, outcome: Outcome) -> Outcome:
         """304 confirms the answer that is kept: what follows is in that one."""
