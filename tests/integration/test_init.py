@@ -73,7 +73,14 @@ async def test_a_bare_list_with_links_has_a_key_and_link_pages() -> None:
         "query": {"per_page": "10"},
         "paginator": {"type": "link_header"},
     }
-    assert read["table"]["items"]["key"] == ["id"]
+    assert "key" not in read["table"]["items"], "a list that grows has rows on two pages"
+    assert 'from = "items"  # key = ["id"] holds the table to one row for each id' in made.text
+
+
+async def test_the_rows_of_a_single_call_have_a_key() -> None:
+    async with running_api({"/items": json_reply(ITEMS)}) as api:
+        made = await draft(f"{api.url}/items")
+    assert tomllib.loads(made.text)["table"]["items"]["key"] == ["id"]
 
 
 async def test_secrets_are_sent_and_neither_written_nor_shown() -> None:

@@ -137,12 +137,26 @@ class _Found:
             table["rows"] = self._rows.path
         if "carry" in table:
             table["carry"] = self._carried(table["carry"])
-        if self._key and not table.get("carry"):
-            table["key"] = [snake_case(self._key)]
+        comments = dict(self._adopted.comments)
+        if self._key:
+            self._name_rows(table, comments)
         if self._types:
             table["types"] = self._types
         document = {**self._adopted.document, "resource": {self._name: resource}}
-        return replace(self._adopted, document={**document, "table": {self._name: table}})
+        document["table"] = {self._name: table}
+        return replace(self._adopted, document=document, comments=comments)
+
+    def _name_rows(self, table: dict[str, Any], comments: dict[tuple[str, ...], str]) -> None:
+        """Propose the key: at once for a single call, in a comment where rows may come twice.
+
+        A list that grows while its pages are asked moves rows from one page to the next.
+        """
+        key = snake_case(self._key or "")
+        if self._paginator or table.get("carry"):
+            said = f'key = ["{key}"] holds the table to one row for each {key}'
+            comments["table", self._name, "from"] = said
+        else:
+            table["key"] = [key]
 
     def _carried(self, carry: Mapping[str, str]) -> dict[str, str]:
         """Parameters under names that no field of a row has."""
