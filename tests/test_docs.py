@@ -28,6 +28,8 @@ PAGES = [
     ROOT / "docs/tutorial/first-forecast.md",
     ROOT / "docs/how-to/unattended.md",
     ROOT / "docs/how-to/python.md",
+    ROOT / "docs/how-to/parameters.md",
+    ROOT / "docs/how-to/requests.md",
     ROOT / "docs/how-to/pages.md",
     ROOT / "docs/how-to/parents.md",
 ]
