@@ -20,10 +20,12 @@ from fetchcast import errors
 from fetchcast.cli.main import cli
 from fetchcast.config import PipelineFile
 from fetchcast.events import RunEnd
+from fetchcast.extract.auth.options import ApiKey, Basic, Bearer, ClientCredentials, Login
 from fetchcast.plan.pagination.options import PAGINATORS
 from fetchcast.plan.params import Csv, Dates, Ndjson, Numbers, Parent, Parquet, Since, Sql, Values
 from fetchcast.transform import ColumnOptions
 
+AUTHS = (Bearer, ApiKey, Basic, ClientCredentials, Login)
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- written by docs/generate.py from the code; edit the docstrings there -->\n\n"
 
@@ -53,6 +55,8 @@ def _texts(owner: type) -> Iterator[tuple[str, str]]:
 
 def type_text(hint: Any) -> str:
     """A type as a person writes it."""
+    if is_choice(hint):
+        return "a table with `type`"
     text = getattr(hint, "__name__", None) if isinstance(hint, type) else None
     if text is None or "[" in str(hint):
         text = str(hint)
@@ -64,8 +68,16 @@ def type_text(hint: Any) -> str:
     return text.replace("|", "\\|")
 
 
+def is_choice(hint: Any) -> bool:
+    """Whether ``hint`` is one of several options, told apart by their ``type``."""
+    kinds = [one for one in getattr(hint, "__args__", ()) if hasattr(one, "__struct_config__")]
+    return len(kinds) > 1 and all(kind.__struct_config__.tag for kind in kinds)
+
+
 def struct_of(hint: Any) -> type[msgspec.Struct] | None:
-    """The options that ``hint`` is, or holds."""
+    """The options that ``hint`` is, or holds; None where a ``type`` says which of several."""
+    if is_choice(hint):
+        return None
     for candidate in (hint, *getattr(hint, "__args__", ())):
         if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
             return candidate
@@ -114,6 +126,7 @@ def pipeline_page() -> str:
         if (found := struct_of(field.type))
     ]
     extra = {
+        "api": [(f'Auth, type "{kind.__struct_config__.tag}"', kind) for kind in AUTHS],
         "resource": [
             ("A parameter: values", Values),
             ("A parameter: numbers", Numbers),

@@ -32,6 +32,9 @@ PAGES = [
     ROOT / "docs/how-to/requests.md",
     ROOT / "docs/how-to/pages.md",
     ROOT / "docs/how-to/parents.md",
+    ROOT / "docs/how-to/auth.md",
+    ROOT / "docs/how-to/formats.md",
+    ROOT / "docs/how-to/answers.md",
 ]
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d[\d,.]*")
@@ -162,6 +165,24 @@ def test_served_pages_answer(folder: Path) -> None:
 
 def test_pipeline_files_in_the_docs_are_right(folder: Path) -> None:
     read_pipeline(folder / "trains.toml")
+
+
+@pytest.mark.parametrize("page", ["auth.md", "formats.md", "answers.md"])
+def test_parts_of_pipeline_files_are_right(page: str, tmp_path: Path) -> None:
+    """Each block without a file name is a part that a file may have."""
+    parts = [
+        t for kind, name, t in blocks(ROOT / "docs/how-to" / page) if (kind, name) == ("toml", None)
+    ]
+    assert len(parts) >= 2
+    for part in parts:
+        resource = (re.findall(r"^\[resource\.(\w+)", part, re.MULTILINE) or ["items"])[0]
+        whole = f'[resource.{resource}]\npath = "x"\n{part}\n'
+        if "[api]" not in part:
+            whole = f'[api]\nbase_url = "http://127.0.0.1:1"\n{whole}'
+        file = tmp_path / "part.toml"
+        file.write_text(whole, encoding="utf-8")
+        names = re.findall(r"\$\{(\w+)\}", part)
+        read_pipeline(file, environment={name: f"secret-{name}" for name in names})
 
 
 def test_reference_pages_are_what_the_code_says() -> None:
