@@ -96,14 +96,23 @@ def _numeric(rows: Iterator[list[str]], options: CsvOptions) -> set[int]:
     """The columns in which each cell that is not empty is a number."""
     numbers: set[int] = set()
     others: set[int] = set()
+    open_: list[int] = []  # Looked at still: a column of texts is soon known to be one.
+    width = 0
+    match, point = _NUMBER.fullmatch, options.decimal == "."
     for row in rows:
-        for place, cell in enumerate(row):
-            if not cell or place in others:
+        if len(row) > width:
+            open_ += range(width, len(row))
+            width = len(row)
+        for place in open_ if len(row) == width else range(len(row)):
+            cell = row[place]
+            if not cell:
                 continue
-            if _NUMBER.fullmatch(_with_point(cell, options)):
+            if match(cell if point else _with_point(cell, options)):
                 numbers.add(place)
             else:
                 others.add(place)
+        if not others.isdisjoint(open_):
+            open_ = [place for place in open_ if place not in others]
     return numbers - others
 
 
@@ -116,11 +125,14 @@ def _record(
 ) -> dict[str, Any]:
     while len(names) < len(row):  # More cells than names: nothing is dropped.
         names[:] = _distinct([*names, ""])
-    record: dict[str, Any] = dict.fromkeys(names)
-    for place, cell in enumerate(row):
-        if cell:
-            number = place in numeric
-            record[names[place]] = (
-                msgspec.Raw(_with_point(cell, options).encode()) if number else cell
-            )
+    record: dict[str, Any] = dict(zip(names, row, strict=False))
+    for place in numeric:
+        if place < len(row) and (cell := row[place]):
+            record[names[place]] = msgspec.Raw(_with_point(cell, options).encode())
+    if "" in row:
+        for name, cell in record.items():
+            if cell == "":
+                record[name] = None
+    for name in names[len(row) :]:
+        record[name] = None
     return record

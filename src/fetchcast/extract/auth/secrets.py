@@ -19,18 +19,21 @@ HIDDEN = "***"
 """What stands where a secret was."""
 SHORTEST = 8
 """A shorter text is not looked for: it would be found in words that are no secret."""
+_LOOKED_FOR = 5
+_RARE = b"QZJXqzKWYVjxUHGBFk789wMP456"
+"""Bytes that are rare in the answers of APIs, the rarest first."""
 _OPENS = r"[\"'=/]"
 
 
 class Secrets:
     """Texts that are to be nowhere, in the forms in which they come back."""
 
-    __slots__ = ("_bytes", "_in_bytes", "_in_text", "_texts")
+    __slots__ = ("_in_bytes", "_in_text", "_sought", "_texts")
 
     def __init__(self, values: Iterable[str]) -> None:
         long = dict.fromkeys(value for value in values if len(value) >= SHORTEST)
         self._texts = tuple(dict.fromkeys(form for value in long for form in _forms(value)))
-        self._bytes = tuple(form.encode() for form in self._texts)
+        self._sought = tuple((_rarest(form.encode()), form.encode()) for form in self._texts)
         pattern = "|".join(_pattern(form) for form in sorted(self._texts, key=len, reverse=True))
         self._in_text = re.compile(pattern)
         self._in_bytes = re.compile(pattern.encode())
@@ -50,10 +53,8 @@ class Secrets:
     def without(self, answer: Answer) -> Answer:
         """``answer`` without them; the same object if there are none in it, as nearly always."""
         body, headers = answer.body, answer.headers
-        in_body = any(form in body for form in self._bytes)
-        values = "\0".join(headers.values())
-        in_headers = any(form in values for form in self._texts)
-        if not in_body and not in_headers and self.hide(answer.url) is answer.url:
+        beside = "\0".join((answer.url, *headers.values()))
+        if not self._are_in(body) and self.hide(beside) is beside:
             return answer
         return msgspec.structs.replace(
             answer,
@@ -61,6 +62,26 @@ class Secrets:
             headers={name: self.hide(value) for name, value in headers.items()},
             url=self.hide(answer.url),
         )
+
+    def _are_in(self, body: bytes) -> bool:
+        for rare, form in self._sought:
+            for byte in rare:
+                if byte not in body:
+                    break
+            else:
+                if form in body:
+                    return True
+        return False
+
+
+def _rarest(form: bytes) -> bytes:
+    """Some bytes of ``form``: where one is missing, which is quickly seen, ``form`` is not."""
+    return bytes(sorted(set(form), key=_rank)[:_LOOKED_FOR])
+
+
+def _rank(byte: int) -> int:
+    place = _RARE.find(byte)
+    return place if place >= 0 else len(_RARE)
 
 
 def _forms(value: str) -> Iterable[str]:
