@@ -19,7 +19,7 @@ import pytest
 from fetchcast.errors import DestinationError
 from fetchcast.load.destinations import open_destination
 from fetchcast.load.duckdb import published_path
-from fetchcast.records import Batch, Disposition, Target
+from fetchcast.records import Batch, Destination, Disposition, Target
 
 ROWS = 5_000
 URL = "duckdb:///x.duckdb"
@@ -75,9 +75,10 @@ READER = """
 """
 
 
-def start(script: str, *args: object) -> subprocess.Popen[str]:
+def start(script: str, *args: object, stdin: int | None = None) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", textwrap.dedent(script), *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, text=True)
 
 
 def load(folder: Path, number: int, rows: int = ROWS) -> None:
@@ -87,7 +88,11 @@ def load(folder: Path, number: int, rows: int = ROWS) -> None:
 
 
 def load_here(folder: Path, value: int, table: str = "t") -> None:
-    with open_destination(URL, folder).load() as loading:
+    load_into(open_destination(URL, folder), value, table)
+
+
+def load_into(destination: Destination, value: int, table: str = "t") -> None:
+    with destination.load() as loading:
         target = Target(table=table, disposition=Disposition.APPEND)
         loading.write(Batch(target=target, rows=pa.table({"load": [value]})))
 
@@ -201,24 +206,94 @@ def test_a_session_that_crashed_with_a_wal_loses_nothing(tmp_path):
     assert at_the_door(tmp_path, "SELECT count(*) FROM t") == [(2,)]
 
 
-def test_an_open_session_stops_no_load_and_is_set_aside(tmp_path, caplog):
-    """A person who writes while loads run keeps a file with what they wrote."""
+TYPED = """
+    import sys, duckdb
+    connection = duckdb.connect(sys.argv[1])
+    print("open", flush=True)
+    for line in sys.stdin:
+        connection.execute(line)
+        print("done", flush=True)
+    connection.close()
+"""
+
+
+def typed(session, statement: str) -> None:
+    session.stdin.write(statement + "\n")
+    session.stdin.flush()
+    assert session.stdout.readline() == "done\n"
+
+
+def test_a_session_that_stays_open_for_writing_stops_no_load_and_loses_nothing(tmp_path):
+    """What it makes before and after a load is in the file with the next load after its end."""
+    load_here(tmp_path, 1)
+    session = start(TYPED, tmp_path / "x.duckdb", stdin=subprocess.PIPE)
+    assert session.stdout.readline() == "open\n"
+    typed(session, "CREATE TABLE early AS SELECT 1 AS one")
+
+    destination = open_destination(URL, tmp_path)
+    load_into(destination, 2)
+
+    assert "open for writing in another program" in "".join(destination.notices)
+    assert open_destination(URL, tmp_path).query("FROM t").num_rows == 2
+    typed(session, "CREATE TABLE late (two INTEGER PRIMARY KEY)")
+    typed(session, "INSERT INTO late VALUES (2)")
+    typed(session, "CREATE VIEW both_of_them AS SELECT one, two FROM early, late")
+    load_here(tmp_path, 3)
+    session.communicate()
+
+    assert at_the_door(tmp_path, "FROM late") == [(2,)]
+    assert at_the_door(tmp_path, "SELECT count(*) FROM t") == [(1,)], "as it was"
+    # Whoever asks what was loaded brings it up to date, also if there is nothing to load.
+    open_destination(URL, tmp_path).last_note("t")
+    assert at_the_door(tmp_path, "SELECT count(*) FROM t") == [(3,)]
+    assert at_the_door(tmp_path, "FROM both_of_them") == [(1, 2)]
+    assert not list((tmp_path / "x.duckdb.d").glob("set-aside*"))
+
+
+def test_an_open_session_that_is_killed_loses_nothing(tmp_path):
     load_here(tmp_path, 1)
     session = start(SESSION, tmp_path / "x.duckdb")
     assert session.stdout.readline() == "open\n"
-
     load_here(tmp_path, 2)
-
-    assert at_the_door(tmp_path, "SELECT count(*) FROM t") == [(2,)]
     assert open_destination(URL, tmp_path).query("FROM t").num_rows == 2
     session.kill()
     session.communicate()
     load_here(tmp_path, 3)
     assert at_the_door(tmp_path, "SELECT count(*) FROM t") == [(3,)]
-    aside = tmp_path / "x.duckdb.d" / "set-aside-000002.duckdb"
+    assert at_the_door(tmp_path, "FROM mine") == [(7,)]
+
+
+def test_changes_in_a_table_of_ours_are_set_aside_and_told(tmp_path):
+    """They cannot go along with a load that knew nothing of them; nor do macros."""
+    load_here(tmp_path, 1)
+    session = start(TYPED, tmp_path / "x.duckdb", stdin=subprocess.PIPE)
+    assert session.stdout.readline() == "open\n"
+    typed(session, "UPDATE t SET load = 100")
+    typed(session, "CREATE MACRO twice(x) AS 2 * x")
+    load_here(tmp_path, 2)
+    session.communicate()
+
+    destination = open_destination(URL, tmp_path)
+    load_into(destination, 3)
+
+    assert "changes in table t" in "".join(destination.notices)
+    assert "macro twice" in "".join(destination.notices)
+    assert sorted(at_the_door(tmp_path, "FROM t")) == [(1,), (2,), (3,)]
+    (aside,) = (tmp_path / "x.duckdb.d").glob("set-aside*.duckdb")
     with duckdb.connect(str(aside), read_only=True) as connection:
-        assert connection.execute("FROM mine").fetchall() == [(7,)]
-    assert "set-aside" in caplog.text
+        assert connection.execute("SELECT twice(load) FROM t").fetchall() == [(200,)]
+
+
+def test_a_kill_before_the_door_is_replaced_keeps_its_log(tmp_path):
+    """The log of a crashed session was moved away, and the door not yet replaced."""
+    load_here(tmp_path, 1)
+    session = start(SESSION, tmp_path / "x.duckdb")
+    assert session.stdout.readline() == "open\n"
+    session.kill()
+    session.communicate()
+    (tmp_path / "x.duckdb.wal").rename(tmp_path / "x.duckdb.d" / "log-000002.wal")
+    load_here(tmp_path, 2)
+    assert at_the_door(tmp_path, "FROM mine") == [(7,)]
 
 
 def test_a_person_may_open_it_for_writing_while_the_app_reads(tmp_path):

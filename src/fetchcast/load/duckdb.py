@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -19,6 +20,7 @@ from fetchcast.errors import DestinationError, QueryError
 from fetchcast.load import sql
 from fetchcast.load.cells import cell
 from fetchcast.load.disk import NOT_APPLIED, locked, told
+from fetchcast.load.door import take_in
 from fetchcast.load.notes import LOADS_COLUMNS, note_of, note_values
 from fetchcast.load.tables import STAGE, TableLoading
 from fetchcast.load.versions import Published, Versions, published_path
@@ -40,6 +42,8 @@ class DuckDB:
     def __init__(self, path: Path, url: str) -> None:
         self.path, self._url = path, url
         self._versions = Versions(path)
+        self.notices: list[str] = []
+        """What a person should know of the loads so far."""
 
     @property
     def url(self) -> str:
@@ -55,6 +59,7 @@ class DuckDB:
         """
         with locked(self._versions.folder, self._url):
             with told(self._url):
+                self._versions.recover()
                 after = self._versions.published()
                 base = self._base(after)
                 includes = after.state if after and base != self.path else self._versions.state()
@@ -67,18 +72,57 @@ class DuckDB:
                 loading.finish()
                 with _told(self._url):
                     connection.commit()
+                    door = self._door(connection, number, after, includes)
                     connection.execute("CHECKPOINT")
                 connection.close()
-                if engine.changed:
+                if engine.changed or (after is not None and after.door_is_behind):
                     with told(self._url):
-                        self._versions.publish(number, includes=includes)
+                        self._versions.publish(number, **door)
             finally:
                 connection.close()
                 self._versions.sweep(self._versions.published())
 
+    def _door(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        number: int,
+        after: Published | None,
+        includes: str | None,
+    ) -> dict[str, Any]:
+        """What to do about the door, after taking over what somebody made there meanwhile."""
+        if self.path.exists() and _is_held(self.path):
+            stays_at = after.door_version if after else 0
+            self.notices.append(
+                f"{self.path} is open for writing in another program, so it stays as it was before "
+                "this load; the app shows the new rows\nhint: close that program: the next "
+                "`fetchcast run` brings the file up to date, and what was made in it stays"
+            )
+            return {"includes": includes, "door_version": stays_at}
+        state = self._versions.state()
+        if state not in {None, includes}:
+            self._take_in(connection, number, after)
+        return {"includes": state, "door_version": None}
+
+    def _take_in(
+        self, connection: duckdb.DuckDBPyConnection, number: int, after: Published | None
+    ) -> None:
+        before = self._versions.path(after.door_version) if after else None
+        try:
+            known = before if before is not None and before.exists() else None
+            left = take_in(connection, self.path, known)
+        except duckdb.Error as error:
+            left = [f"everything ({_text(error)})"]
+        if left:
+            aside = self._versions.set_aside(number)
+            self.notices.append(
+                f"{self.path} was written to while a load had another copy of it; not taken over: "
+                f"{', '.join(left)}\nhint: the file as it was is {aside}: `duckdb {self.path}` and "
+                f"`ATTACH '{aside}'` show both side by side; delete it when you need it no more"
+            )
+
     def last_note(self, table: str) -> LoadNote | None:
         """The newest note about ``table``, or None if nothing was ever loaded."""
-        base = self._base(self._versions.published())
+        base = self._base(self._catch_up())
         if base is None:
             return None
         # What a load would start from: someone may have dropped a table at the door.
@@ -103,9 +147,19 @@ class DuckDB:
         """What the next version starts from: the door if someone changed it, else the last."""
         if after is None or not self._versions.path(after.version).exists():
             return self.path if self.path.exists() else None
+        if after.door_is_behind:
+            return self._versions.path(after.version)
         if self._versions.door_changed(after) and _is_free(self.path):
             return self.path
         return self._versions.path(after.version)
+
+    def _catch_up(self) -> Published | None:
+        """What is published; a door that was open when the last load ended is renewed first."""
+        published = self._versions.published()
+        if published is not None and published.door_is_behind and not _is_held(self.path):
+            with suppress(DestinationError), self.load():
+                pass  # Another load does it if it has the lock.
+        return self._versions.published()
 
     def _open_copy(self, path: Path) -> duckdb.DuckDBPyConnection:
         with _told(self._url):
@@ -471,6 +525,20 @@ def _is_free(path: Path) -> bool:
     except duckdb.Error:
         return False
     return True
+
+
+def _is_held(path: Path) -> bool:
+    """Whether somebody has the file open for writing."""
+    try:
+        duckdb.connect(str(path), read_only=True).close()
+    except duckdb.ConnectionException:
+        return True  # In this very process.
+    except duckdb.IOException as error:
+        # Anything else that is wrong with it is no reason to leave it as it is.
+        return "lock" in str(error) or "another process" in str(error)
+    except duckdb.Error:
+        return False
+    return False
 
 
 @contextmanager

@@ -10,15 +10,16 @@ and ``x.duckdb`` itself, the *door*: a copy of the published version for people 
 It is a file of its own because a lock belongs to a file: someone who opens the door for writing
 disturbs neither the app, which reads versions, nor a load, which makes the next one.
 
-What someone writes through the door between two loads is kept: the next load starts from it.
-What they write while a load runs is set aside in the folder, never thrown away.
+What someone writes through the door between two loads is kept: the next load starts from it. A door
+that somebody has open for writing is never replaced, as what they write later would be lost: it
+stays behind the published version until they have closed it, and is then brought up to date
+with their tables in it. What cannot be taken over is set aside in the folder, never thrown away.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import sys
@@ -36,8 +37,6 @@ _HEAD_BYTES = 3 * 4096
 _COPY_TRIES = 20
 _COPY_STEP_S = 0.05
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -46,6 +45,13 @@ class Published:
     version: int
     door: str
     """Digest of the door's head when it was last written by a load."""
+    door_version: int
+    """Which version the door was made a copy of."""
+
+    @property
+    def door_is_behind(self) -> bool:
+        """Whether somebody had the door open when the last load ended."""
+        return self.door_version < self.version
 
     @property
     def state(self) -> str:
@@ -76,7 +82,8 @@ class Versions:
             return None
         with suppress(FileNotFoundError):
             said = json.loads(self._current.read_text(encoding="utf-8"))
-            return Published(said["version"], said["door"])
+            version = said["version"]
+            return Published(version, said["door"], said.get("door_version", version))
         return None
 
     def door_changed(self, since: Published) -> bool:
@@ -95,26 +102,27 @@ class Versions:
                 shutil.copyfile(base_wal, _wal_of(path))
         return number, path
 
-    def publish(self, version: int, *, includes: str | None) -> None:
+    def publish(self, version: int, *, includes: str | None, door_version: int | None) -> None:
         """Make ``version`` the published one: first at the door, then for the app.
 
         Args:
             version: Its file is complete and closed.
             includes: The `state` of the door that the version grew from.
+            door_version: Which version the door stays at, as somebody has it open; None: renew it.
         """
         path = self.path(version)
         sync(path)
-        try:
-            self._set_aside_changes(version, includes)
-            door_head = self._renew_door(path)
-        except PermissionError:
-            if os.name != "nt":
-                raise
-            # Someone has it open: they keep what they see, and the next load tries again. The
-            # app and the next load go by `current`.
-            door_head = includes.partition("-")[0] if includes else ""
-        note = json.dumps({"version": version, "door": door_head})
-        replace_text(self._current, note)
+        door_head = includes.partition("-")[0] if includes else ""
+        if door_version is None:
+            try:
+                door_head, door_version = self._renew(version), version
+            except PermissionError:
+                if os.name != "nt":
+                    raise
+                # Somebody reads it just now: they keep what they see, the next load tries again.
+                door_version = version - 1
+        note = {"version": version, "door": door_head, "door_version": door_version}
+        replace_text(self._current, json.dumps(note))
 
     def state(self) -> str | None:
         """A text that changes with every write through the door; None if there is no door."""
@@ -123,21 +131,36 @@ class Versions:
         wal = self.wal
         return f"{head(self.door)}-{wal.stat().st_size if wal.exists() else 0}"
 
-    def _set_aside_changes(self, version: int, includes: str | None) -> None:
-        if not self.door.exists():
-            return
-        changed = self.state() != includes
+    def set_aside(self, version: int) -> Path:
+        """Keep a copy of the door as it is, with its log, before ``version`` takes its place."""
         aside = self.folder / f"set-aside-{version:06d}{self.door.suffix}"
-        if changed:
-            _log.warning(
-                "%s was written to during a load; what was written is kept in %s", self.door, aside
-            )
-            copy_whole(self.door, aside)
-        # A write-ahead log of the old file would keep everybody from opening the new one.
+        copy_whole(self.door, aside)
         with suppress(FileNotFoundError):
-            self.wal.replace(_wal_of(aside))
-            if not changed:
-                _wal_of(aside).unlink()
+            shutil.copyfile(self.wal, _wal_of(aside))
+        return aside
+
+    def recover(self) -> None:
+        """Put the door's log back if a load was killed before it had replaced the door."""
+        for log in self.folder.glob("log-*.wal"):
+            version = self.path(int(log.stem.partition("-")[2]))
+            replaced = version.exists() and self.door.exists() and head(self.door) == head(version)
+            if replaced or not self.door.exists() or self.wal.exists():
+                log.unlink()
+            else:
+                log.replace(self.wal)
+
+    def _renew(self, version: int) -> str:
+        """Put a copy of ``version`` at the door; its head.
+
+        The log of the old file would keep everybody from opening the new one. All of it is in the
+        new version, but until that is at the door it must not be lost.
+        """
+        log = self.folder / f"log-{version:06d}.wal"
+        with suppress(FileNotFoundError):
+            self.wal.replace(log)
+        found = self._renew_door(self.path(version))
+        log.unlink(missing_ok=True)
+        return found
 
     def _renew_door(self, path: Path) -> str:
         fresh = self.folder / f"door{self.door.suffix}.tmp"
@@ -151,6 +174,7 @@ class Versions:
     def sweep(self, published: Published | None) -> None:
         """Remove versions that a killed load left behind and those that have grown old."""
         newest = published.version if published else 0
+        at_door = published.door_version if published and published.door_is_behind else newest
         for path in self.folder.glob("*.tmp"):
             if path.is_dir():  # What DuckDB had spilt.
                 shutil.rmtree(path, ignore_errors=True)
@@ -158,7 +182,8 @@ class Versions:
                 path.unlink(missing_ok=True)
         for path in self.folder.glob(f"[0-9]*{self.door.suffix}*"):
             number = int(path.name.split(".", 1)[0])
-            kept = newest - _KEPT < number <= newest and path.suffix == self.door.suffix
+            young = newest - _KEPT < number <= newest or number == at_door
+            kept = young and path.suffix == self.door.suffix
             if kept or path.is_dir():
                 continue
             with suppress(PermissionError):  # Windows: a reader still has it open.

@@ -111,6 +111,7 @@ class Store:
         for url, tables in self._by_destination().items():
             destination = open_destination(url, self.pipeline.folder)
             done, rejected = self._into(destination, tables, reader)
+            self._notes += getattr(destination, "notices", ())
             receipts += done
             rejects += rejected
         return Stored(
