@@ -89,7 +89,7 @@ class AnswerRule(
 
 
 def first_match(
-    rules: tuple[AnswerRule, ...], answer: Answer, form: Format
+    rules: tuple[AnswerRule, ...], answer: Answer, form: Callable[[], Format]
 ) -> tuple[int, AnswerRule] | None:
     """The first of ``rules`` that ``answer`` fulfils, and its number, counted from 1.
 
@@ -108,7 +108,7 @@ def first_match(
 class _Body:
     """The documents in a body, read when first asked for."""
 
-    def __init__(self, answer: Answer, form: Format) -> None:
+    def __init__(self, answer: Answer, form: Callable[[], Format]) -> None:
         self._answer, self._form = answer, form
         self._documents: list[Any] | None = None
 
@@ -122,8 +122,9 @@ class _Body:
 
     def _read(self) -> list[Any]:
         # What is packed is data; an error that is sent in its place is JSON or text.
-        form = Format() if self._form.name in {"zip", "gzip"} else self._form
-        for one in (form, Format()):  # An error may be JSON where the data are something else.
+        form = self._form()
+        forms = (form, Format()) if form.name not in {"zip", "gzip"} else (Format(),)
+        for one in forms:  # An error may be JSON where the data are something else.
             try:
                 return [msgspec.json.decode(text) for text in documents(self._answer.body, one)]
             except (ValueError, RecursionError):

@@ -250,7 +250,7 @@ _THEN = {
 
 def _by_rule(answer: Answer, options: AnswerOptions, count_rows: CountRows) -> Verdict | None:
     """What the first rule that holds says of ``answer``; None if none holds."""
-    found = first_match(options.rules, answer, options.form())
+    found = first_match(options.rules, answer, options.form)
     if found is None:
         return None
     number, rule = found
