@@ -244,6 +244,15 @@ async def test_windows_reach_the_api_with_both_ends(tmp_path: Path) -> None:
     ]
 
 
+async def test_a_query_without_rows_is_nothing_to_do(tmp_path: Path) -> None:
+    """What is left to do may be nothing; a run every hour should not fail for that."""
+    with duckdb.connect(str(tmp_path / "x.duckdb")) as made:
+        made.execute("create table todo (id integer)")
+    sql = {"sql": "select id from todo", "column": "id"}
+    api, report = await ask(tmp_path, path="x/{id}", params={"id": sql})
+    assert (report.end, api.asked) == (RunEnd.COMPLETE, [])
+
+
 def nothing(folder: Path) -> None:
     pass
 

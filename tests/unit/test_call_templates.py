@@ -180,7 +180,7 @@ def test_a_limit_takes_the_first_rows() -> None:
                 "path": "{a}{b}",
                 "params": {"a": {"values": [1], "group": 2}, "b": {"values": [1], "group": 2}},
             },
-            "one group only: there is 'a'",
+            "one source, that of 'a'",
         ),
     ],
 )

@@ -151,6 +151,8 @@ class Plan:
 
     def _estimate(self) -> Estimate:
         if self._parent:
+            for axis in self._axes:
+                axis.estimate()  # Its own files are looked at before its parent is asked.
             if self._filter:
                 self._filter.check([*self._params])
             why = f"as many as the rows of {self.parent} make, known when they are there"
@@ -226,11 +228,14 @@ class Plan:
             raise InputError(where, f"{problem}; the calls before the end were made") from None
 
     def _combined(self, found: Sequence[Estimate]) -> Estimate:
+        if self._options.combine == "zip":
+            # Whether they are of one length must be known before the first call is made.
+            found = [_counted(*pair) for pair in zip(self._axes, found, strict=True)]
         exact = all(one.exact for one in found)
         if self._options.combine == "zip":
             pairs = zip(self._axes, found, strict=True)
             lengths = [(one.count, one.why) for axis, one in pairs if not axis.constant]
-            if exact and len({count for count, _ in lengths}) > 1:
+            if len({count for count, _ in lengths}) > 1:
                 said = ", ".join(f"{why}: {count:,}" for count, why in lengths)
                 key = f"resource.{self.name}.combine"
                 raise ConfigError(key, "zip", f"as many of each ({said})")
@@ -407,6 +412,12 @@ class Plan:
         except ConfigError as error:
             inner, *rest = error.args
             raise type(error)(f"{key}.{inner}", *rest) from None
+
+
+def _counted(axis: Axis, found: Estimate) -> Estimate:
+    if found.exact:
+        return found
+    return Estimate(sum(1 for _ in axis), exact=True, why=found.why)
 
 
 def _place(name: str, option: ParamOptions) -> object:

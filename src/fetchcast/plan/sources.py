@@ -118,7 +118,7 @@ class CsvRows:
         if not count:
             return self._counted()  # One long line, or many blank ones.
         about = round(size * count / len(head))
-        why = f"from the size of {self._path.name} and its first {count:,} rows"
+        why = f"the size of {self._path.name} and its first {count:,} rows"
         return Estimate(about, exact=False, why=why)
 
     def _counted(self) -> Estimate:
@@ -168,7 +168,7 @@ class NdjsonRows:
                 lines = list(islice(file, 1_000))
         count = sum(1 for _ in self._rows(lines))
         about = round(size * count / sum(map(len, lines)))
-        why = f"from the size of {self._path.name} and its first {count:,} lines"
+        why = f"the size of {self._path.name} and its first {count:,} lines"
         return Estimate(about, exact=False, why=why)
 
     def _rows(self, lines: Iterator[bytes] | Sequence[bytes] | io.BufferedReader) -> Iterator[Row]:
@@ -266,9 +266,7 @@ class QueryRows:
         """See `Source`."""
         with self._told():
             count = self._databases.count(self._option.sql, self._option.on)
-        if not count:
-            raise InputError(self._key, "its query has no rows; there is nothing to ask")
-        next(iter(self.rows()))  # Its columns are there.
+        next(self.rows(), None)  # Its columns are there; a list of what is to do may be empty.
         return Estimate(count, exact=True, why="the rows of its query")
 
     @contextmanager
