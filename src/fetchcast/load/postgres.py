@@ -13,10 +13,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode
 
 import pyarrow as pa
@@ -27,6 +27,8 @@ from fetchcast.load import sql
 from fetchcast.load.notes import LOADS_COLUMNS, note_of, note_values
 from fetchcast.load.tables import STAGE, TableLoading
 from fetchcast.records import LoadNote
+
+_T = TypeVar("_T")
 
 COPY_WAYS = ("pgpq", "adbc")
 _COPY_ENV = "FETCHCAST_POSTGRES_COPY"
@@ -165,6 +167,20 @@ class PostgreSQL:
         except adbc_driver_manager.Error as error:
             text = self._scrubbed(_text(error))
             raise QueryError(self._url, text, "correct the SQL, or the address") from None
+
+    @contextmanager
+    def locked(self, scope: str) -> Iterator[Session]:
+        """A transaction that no other one of ``scope`` goes beside."""
+        with _told(self._url, "nothing was changed"):
+            session = self._open()
+            try:
+                # Before the table: two that make it at once would meet.
+                session.run("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", [scope])
+                session.run(_ROW_TABLE)
+                yield session
+                session.commit()
+            finally:
+                session.close()
 
     def _scrubbed(self, text: str) -> str:
         for secret in self._address.secrets:
@@ -407,6 +423,51 @@ class PsycopgSession:
     def close(self) -> None:
         """Roll back what is not committed."""
         self._connection.close()
+
+
+_ROW_TABLE = """
+CREATE TABLE IF NOT EXISTS _fetchcast_pace (
+    scope text PRIMARY KEY, state bytea NOT NULL, heard_at double precision NOT NULL
+)
+"""
+_ROW_NOW = "extract(epoch FROM clock_timestamp())::float8"
+
+
+class SharedRow:
+    """One row that several programs change in turn: each sees what the one before it left.
+
+    Args:
+        url: The database.
+        scope: The row's name.
+    """
+
+    def __init__(self, url: str, scope: str) -> None:
+        self._place, self._scope = PostgreSQL(url, copy="pgpq"), scope
+
+    def exchange(self, decide: Callable[[bytes | None, float, float], tuple[bytes, _T]]) -> _T:
+        """Have ``decide`` make the row's new content of the old one, alone; returns what it says.
+
+        Args:
+            decide: Is given the content (None: no such row yet), when it was written, and the
+                time; both in seconds since 1970 by the server's clock.
+
+        Raises:
+            DestinationError: If the database cannot be used.
+        """
+        with self._place.locked(self._scope) as session:
+            rows = session.rows(
+                f"SELECT state, heard_at, {_ROW_NOW} FROM _fetchcast_pace WHERE scope = $1",
+                [self._scope],
+            )
+            now = session.rows(f"SELECT {_ROW_NOW}")[0][0]
+            state, heard_at = (bytes(rows[0][0]), rows[0][1]) if rows else (None, now)
+            content, said = decide(state, heard_at, now)
+            session.run(
+                "INSERT INTO _fetchcast_pace VALUES ($1, $2, $3) ON CONFLICT (scope) "
+                "DO UPDATE SET state = excluded.state, heard_at = excluded.heard_at",
+                [self._scope, content, now],
+            )
+        return said
 
 
 class AdbcSession:

@@ -38,7 +38,7 @@ from fetchcast.landing.retention import drop_bodies
 from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.writer import Writer, open_writer
 from fetchcast.pipeline.ask import Selection, plans
-from fetchcast.pipeline.cluster import Cluster, ClusterPace, salvage, store_url
+from fetchcast.pipeline.cluster import Cluster, salvage, store_url
 from fetchcast.pipeline.follow import Follower, kept_headers, paginator_scope
 from fetchcast.pipeline.forms import rules
 from fetchcast.pipeline.hooks import Hooks, hooks_of, open_signing
@@ -46,6 +46,7 @@ from fetchcast.pipeline.lists import Lists
 from fetchcast.pipeline.pacing import AnyPace, open_pacing
 from fetchcast.pipeline.predict import Told, predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
+from fetchcast.pipeline.shared_row import ClusterPace, borrowing
 from fetchcast.pipeline.store import Store, Stored, check_destinations, shape_scope
 from fetchcast.pipeline.watermarks import Watermarks, keyless, known_marks
 from fetchcast.pipeline.watermarks import scope as watermark_scope
@@ -404,14 +405,16 @@ class _Flow:
             return await self.extract_elsewhere(writer, selection)
         http, retry = self.pipeline.http, self.pipeline.retry
         pacing = open_pacing(self.pipeline, writer, wall=self.clock.now())
-        self.pace = pacing.pace
+        shared = ClusterPace()
+        self.pace = shared if self.pipeline.executor.coordinator else pacing.pace
         async with (
             open_transport(http) as transport,
             open_signing(self.pipeline, self.hooks.auth, self.clock) as credentials,
+            borrowing(self.pipeline, pacing.memory, shared, self.clock) as lent,
         ):
             engine = Engine(
                 transport=transport,
-                limiter=pacing.pace,
+                limiter=lent.lessee if lent else pacing.pace,
                 sink=writer,
                 events=self.events,
                 clock=self.clock,
@@ -420,12 +423,15 @@ class _Flow:
                 credentials=credentials,
                 follow=selection.follow if self.has_lists else None,
             )
+            if lent:
+                lent.serve(engine)
             try:
                 requests = chain.from_iterable(map(selection.requests, self.plans))
                 return await engine.run(requests)
             finally:
                 self.report.pace = self.explanation()
-                pacing.remember(writer, self.clock.now())
+                if not lent:  # The row remembers by itself.
+                    pacing.remember(writer, self.clock.now())
 
     async def extract_elsewhere(self, writer: Writer, selection: Selection) -> Stopped | None:
         """Have workers ask, on leases of one pace; what was learnt of it is remembered too."""
@@ -449,24 +455,27 @@ class _Flow:
 
     def check_executor(self) -> None:
         """Refuse at once what a cluster cannot do, before a call is spent."""
-        if self.pipeline.executor.is_local:
+        run, options = self.pipeline.executor.run, self.pipeline.executor
+        if options.is_local and options.coordinator is None:
             return
         store_url(self.pipeline)
-        run = self.pipeline.executor.run
-        if self.has_lists:
+        if self.has_lists and not options.is_local:
             raise ConfigError(
                 "executor.run",
                 run,
                 "'local': pages and children follow from answers, one after the other, which "
                 "is asked in one process",
             )
-        if self.hooks.auth is not None:
+        if self.hooks.auth is not None and not options.is_local:
             raise ConfigError(
                 "executor.run", run, "'local': a function that signs calls is called in one process"
             )
         auth = self.pipeline.api.auth
         if len(lane_ids(auth)) > 1 or (auth is not None and auth.quota is not None):
-            expected = "'local': several keys, or a quota of theirs, are counted in one process"
+            expected = (
+                "'local' without a coordinator: several keys, or a quota of theirs, are counted in "
+                "one process"
+            )
             raise ConfigError("executor.run", run, expected)
 
     def check_origin(self, writer: Writer) -> None:

@@ -25,6 +25,7 @@ from fetchcast.extract.pace import Learnt
 from fetchcast.landing.shards import Commit, ShardStore
 from fetchcast.landing.writer import Writer
 from fetchcast.pipeline.shard import Job, Shard, here, run_shard
+from fetchcast.pipeline.shared_row import ClusterPace, row_desk
 from fetchcast.records import Fate, Outcome, Request
 
 STORE: Final = "shard store"
@@ -39,31 +40,6 @@ _UNBROUGHT: Final = 64
 """Commits that wait for the journal; more, and no new shards are sent."""
 _DONE: Final = frozenset({Fate.LANDED, Fate.EMPTY})
 _FATES: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Felt:
-    """What the coordinator says of the pace, for the progress line."""
-
-    text: str
-    what: str
-
-
-@dataclass(slots=True)
-class ClusterPace:
-    """The pace as it was told last; stands where a run on one machine has its own."""
-
-    tally: Tally = field(default_factory=Tally)
-    executor: str = ""
-    slots: int = 0
-
-    def explanation(self, now: float) -> Felt:
-        """Which limit is felt, and by how many."""
-        del now  # What was told last is what is known.
-        told, slots = self.tally, f"{self.slots} slots on {self.executor}"
-        flying = f"{told.in_flight} in flight" if told.in_flight else ""
-        what = " · ".join(part for part in (told.limit, slots, flying) if part)
-        return Felt(text=f"{told.explanation}, {slots}", what=what)
 
 
 class Cutter:
@@ -150,8 +126,7 @@ class Cluster:
         store = await self._open_store()
         token = uuid4().hex
         await asyncio.to_thread(store.mark, token)
-        coordinator = self._coordinator(memory)
-        async with self.executor.desk("pace", coordinator) as desk, self._watching(desk):
+        async with self._desk(memory) as desk, self._watching(desk):
             job = Job(
                 pipeline=self.pipeline,
                 store=store,
@@ -193,12 +168,26 @@ class Cluster:
         finally:
             bringing.cancel()
 
+    @asynccontextmanager
+    async def _desk(self, memory: Learnt | None) -> AsyncIterator[OpenDesk]:
+        """Where the pace is held: with the executor, or in a row that others use too."""
+        row = row_desk(self.pipeline, memory, connections=self._connections)
+        if row is None:
+            async with self.executor.desk("pace", self._coordinator(memory)) as desk:
+                yield desk
+        else:
+            await asyncio.to_thread(row.check)
+            yield row
+
+    @property
+    def _connections(self) -> int:
+        return self.pipeline.http.max_connections * max(16, 2 * self.executor.slots)
+
     def _coordinator(self, memory: Learnt | None) -> Coordinator:
-        connections = self.pipeline.http.max_connections * max(16, 2 * self.executor.slots)
         return Coordinator(
             self.pipeline.limits,
             memory=memory,
-            max_connections=connections,
+            max_connections=self._connections,
             wall=self.clock.now(),
             # One that is started anew lends nothing on the old one's word.
             epoch=1 + int(self.clock.now() * 1000) % (1 << 31),
@@ -268,7 +257,7 @@ class Cluster:
     async def _look(self, desk: OpenDesk) -> None:
         tally = msgspec.msgpack.decode(await desk.report(), type=Tally)
         self.pace.tally = tally
-        self.pace.executor, self.pace.slots = self.executor.name, self.executor.slots
+        self.pace.where = f"{self.executor.slots} slots on {self.executor.name}"
         if (more := tally.refused - self._refused) > 0:
             self._refused = tally.refused
             at = self.clock.now()

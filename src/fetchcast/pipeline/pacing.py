@@ -42,25 +42,31 @@ def open_pacing(pipeline: Pipeline, writer: Writer, *, wall: float) -> Pacing:
     """The pace of ``pipeline``, with what earlier runs learnt."""
     auth = pipeline.api.auth
     place = _place(pipeline.api.base_url)
-    # A key is remembered by a digest: what an API allows, it allows to whom it knows.
-    scopes = tuple(f"pace {place} {name}".rstrip() for name in lane_ids(auth))
+    names = scopes(pipeline)
     total = f"pace {place} all keys"
     quota = None if auth is None else auth.quota
     most = pipeline.http.max_connections
-    if quota is None and len(scopes) == 1:
-        memory = _recalled(writer, scopes[0])
+    if quota is None and len(names) == 1:
+        memory = _recalled(writer, names[0])
         pace: AnyPace = Pace(pipeline.limits, memory=memory, max_connections=most, wall=wall)
     else:
         pace = Lanes(
             pipeline.limits,
             quota=quota,
-            memories=[_recalled(writer, scope) for scope in scopes],
+            memories=[_recalled(writer, scope) for scope in names],
             total=_recalled(writer, total),
             max_connections=most,
             wall=wall,
         )
-    memory = _recalled(writer, scopes[0])
-    return Pacing(pace=pace, scopes=scopes, total=total, memory=memory)
+    memory = _recalled(writer, names[0])
+    return Pacing(pace=pace, scopes=names, total=total, memory=memory)
+
+
+def scopes(pipeline: Pipeline) -> tuple[str, ...]:
+    """What each pace belongs to: scheme, host, port, and the credential."""
+    place = _place(pipeline.api.base_url)
+    # A key is remembered by a digest: what an API allows, it allows to whom it knows.
+    return tuple(f"pace {place} {name}".rstrip() for name in lane_ids(pipeline.api.auth))
 
 
 def _recalled(writer: Writer, scope: str) -> Learnt | None:

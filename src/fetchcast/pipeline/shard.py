@@ -128,14 +128,7 @@ async def _ask(job: Job, name: str, requests: Sequence[Request], parts: Parts) -
                 retry=retry,
                 credentials=credentials,
             )
-
-            def go_on() -> None:
-                if lent.lessee.proven:
-                    engine.prove()
-                engine.wake()
-
-            lent.on_lease = go_on
-            go_on()
+            lent.serve(engine)
             return await engine.run(iter(requests))
 
 
@@ -189,7 +182,8 @@ class Parts:
         try:
             while True:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._enough.wait(), every_s)
+                    async with asyncio.timeout(every_s):
+                        await self._enough.wait()
                 await self.flush()
         except ExecutorError as error:
             self._failure = error

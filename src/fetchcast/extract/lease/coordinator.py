@@ -18,7 +18,7 @@ from fetchcast.extract.lease.messages import ASKS, ENCODER, Ask, Ended, Lease, V
 from fetchcast.extract.lease.shared_pace import SharedPace
 from fetchcast.extract.pace import Learnt, PaceOptions
 
-_SLICE_S: Final = 0.1
+SLICE_S: Final = 0.1
 _SLICE_PER_LESSEE_S: Final = 0.001  # So that a thousand ask once a second each.
 _LONGEST_SLICE_S: Final = 1.0
 _WANTING_S: Final = 1.0
@@ -68,6 +68,8 @@ class Coordinator:
         memory: What an earlier run learnt.
         max_connections: Calls in flight that all lessees together may have.
         wall: The time of day, seconds since 1970.
+        slice_s: How far ahead permits are lent, at least; the longer the way to the coordinator,
+            the longer.
         epoch: Tells this coordinator from one before it, whose permits are void here; above 0.
     """
 
@@ -78,10 +80,12 @@ class Coordinator:
         memory: Learnt | None = None,
         max_connections: int = 4096,
         wall: float,
+        slice_s: float = SLICE_S,
         epoch: int = 1,
     ) -> None:
         self.pace = SharedPace(options, memory=memory, max_connections=max_connections, wall=wall)
-        self.epoch = epoch
+        self.options, self.epoch = options, epoch
+        self._least_slice_s = slice_s
         self._lessees: dict[str, _Lessee] = {}
         self._holders: dict[int, str] = {}
         self._free: list[int] = []
@@ -166,11 +170,13 @@ class Coordinator:
         return self._reply(wall, permits, delays, slice_s, again_s, news=news)
 
     def _slice_s(self, now: float) -> float:
-        return min(_LONGEST_SLICE_S, max(_SLICE_S, self._count(now) * _SLICE_PER_LESSEE_S))
+        return min(
+            _LONGEST_SLICE_S, max(self._least_slice_s, self._count(now) * _SLICE_PER_LESSEE_S)
+        )
 
     def _count(self, now: float) -> int:
         """Lessees that wanted something lately; counted ten times a second, not each time."""
-        if now - self._counted_at > _SLICE_S:
+        if now - self._counted_at > SLICE_S:
             since = now - _WANTING_S - self._wanting * _SLICE_PER_LESSEE_S
             self._wanting = sum(one.wanted_at >= since for one in self._lessees.values())
             self._counted_at = now
@@ -281,7 +287,7 @@ class Coordinator:
                 del self._holders[permit]
                 self._free.append(permit)
                 self.pace.cancelled(permit, now)
-        if now - self._counted_at > _SLICE_S:
+        if now - self._counted_at > SLICE_S:
             silent = [n for n, one in self._lessees.items() if now - one.seen_at > _SILENT_S]
             for name in silent:
                 self._lose(name, now)

@@ -30,6 +30,16 @@ class Line(Protocol):
         """
 
 
+class Woken(Protocol):
+    """What an engine is to one who borrows for it."""
+
+    def wake(self) -> None:
+        """There may be a permit now."""
+
+    def prove(self) -> None:
+        """Calls of others have worked."""
+
+
 class Leasing:
     """Asks for leases while `lessee` needs them. From `leasing`."""
 
@@ -38,9 +48,20 @@ class Leasing:
         self._woken = asyncio.Event()
         self.lessee = Lessee(name, calls=calls, tell=self._woken.set, most=most)
         self.on_lease: Callable[[], None] = _nothing
-        """Called when a lease has come; an engine's `wake`."""
+        """Called when a lease has come."""
         self._skew_s = 0.0
         self.failure: CoordinatorLost | None = None
+
+    def serve(self, engine: Woken) -> None:
+        """Have ``engine`` go on whenever a lease has come."""
+
+        def go_on() -> None:
+            if self.lessee.proven:
+                engine.prove()
+            engine.wake()
+
+        self.on_lease = go_on
+        go_on()
 
     def now(self) -> float:
         """The coordinator's time of day: clocks of workers may be wrong."""
@@ -65,8 +86,10 @@ class Leasing:
             due = self.lessee.due(now)
             if due > now:
                 self._woken.clear()
+                # Not `wait_for`, which before Python 3.12 can lose a cancellation.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), due - now)
+                    async with asyncio.timeout(due - now):
+                        await self._woken.wait()
                 # What ends in one turn of the loop is told in one message.
                 await asyncio.sleep(0)
                 continue

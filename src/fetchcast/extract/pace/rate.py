@@ -128,6 +128,8 @@ class Rate:
             growth *= 2.0 ** min(
                 20.0, (self.clean - patience) / (min(30.0, max(4.0, 2 * self.limit)) + 2 * blind)
             )
+        # Blind for so many calls, one reaction answers many refusals: as many must pass for it.
+        growth /= 1 + blind / 60
         return min(growth, 0.2, 0.3 / max(in_transit, 1e-9))
 
     def measure(self, sent_at: float, serial: int) -> float | None:
