@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import uvicorn
+from browsing import WIDTHS, settled
 
 from fetchcast.config import AppOptions
 from fetchcast.forecast import QuestionOptions, SeriesOptions, forecast_series
@@ -201,6 +202,25 @@ def faults_for_readers():
         ]
 
     return audit
+
+
+GROUND = {"light": "rgb(244, 246, 248)", "dark": "rgb(14, 19, 24)"}
+
+
+@pytest.fixture(scope="session")
+def readable_by_everyone(faults_for_readers):
+    """At every width, in light and dark: nothing sticks out, no rule of axe-core is broken."""
+
+    def look(page) -> None:
+        for scheme, ground in GROUND.items():
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            settled(page, "getComputedStyle(document.body).backgroundColor", ground)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 820})
+                settled(page, f"document.documentElement.scrollWidth <= {width}", expected=True)
+                assert faults_for_readers(page) == [], (width, scheme)
+
+    return look
 
 
 @pytest.fixture(scope="session")

@@ -158,7 +158,7 @@ def test_a_forecast_page_weighs_less_than_100_kb(site):
         ("/data/forecast?filter=x", 422, "column:operator:value"),
         ("/data/forecast?filter=step:lt:many", 422, "many"),
         ("/data/forecast?sort=stepp", 422, "step"),
-        ("/runs/none", 503, "without a landing"),
+        ("/runs/none", 404, "no run at all yet"),
         ("/nowhere", 404, "no such page"),
         ("/static/../app.py", 404, "no such page"),
         ("/static/..%2f..%2fapp.py", 404, "no such page"),

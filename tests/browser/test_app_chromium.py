@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urljoin
 
 import pytest
+from browsing import WIDTHS, settled
 
 pytestmark = pytest.mark.browser
-WIDTHS = (390, 768, 1280)
 PAGES = {
     "question": "/",
     "amount": "/question/amount",
@@ -15,6 +16,7 @@ PAGES = {
     "hostile": "/forecast/arrival_delay/%3Cscript%3Ealert(1)%3C/script%3E",
     "series": "/forecast",
     "runs": "/runs",
+    "failed": "/runs/failed",
     "data": "/data",
     "table": "/data/observation",
     "sql": "/sql?q=select+*+from+leaderboard",
@@ -25,8 +27,14 @@ PAGES = {
     "refused query": "/sql?q=selct",
 }
 
-SEEN = ("color-contrast", "scrollable-region-focusable", "target-size", "link-in-text-block")
-"""The rules that depend on width and colours; all others are looked at once for each page."""
+REACHABLE = """[...document.querySelectorAll(
+    'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
+    .filter((each) => each.checkVisibility() && !each.disabled && !each.closest('dialog'))"""
+OUTLINED = (
+    "() => { const here = document.activeElement; const style = getComputedStyle(here); return ["
+    + REACHABLE
+    + ".indexOf(here), style.outlineStyle !== 'none' && style.outlineWidth !== '0px']; }"
+)
 
 
 @pytest.fixture
@@ -70,31 +78,40 @@ def look(chromium, site):
     assert not faults, faults
 
 
-def settled(page, answer, expected):
-    """Wait for a value; the policy forbids Playwright's own wait_for_function."""
-    for _ in range(60):
-        if page.evaluate(answer) == expected:
-            return
-        page.wait_for_timeout(50)
-    assert page.evaluate(answer) == expected
+@pytest.mark.parametrize("name", PAGES)
+def test_each_page_fits_and_can_be_read_by_everyone(look, readable_by_everyone, name):
+    """At every width, in light and dark: nothing sticks out, axe-core finds nothing."""
+    readable_by_everyone(look(PAGES[name]))
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_each_page_fits_and_can_be_read_by_everyone(look, faults_for_readers, name):
-    """At every width, in light and dark: nothing sticks out, axe-core finds nothing."""
+def test_each_page_is_used_with_the_keyboard_alone(look, name):
+    """Tab reaches everything that can be used, in order, and shows where it is."""
     page = look(PAGES[name])
+    count = page.evaluate(f"{REACHABLE}.length")
+    seen = []
+    for _ in range(count + 3):
+        page.keyboard.press("Tab")
+        place, outlined = page.evaluate(OUTLINED)
+        if place < 0:
+            break
+        assert outlined, page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
+        seen.append(place)
+    assert seen == list(range(count))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_each_page_is_there_without_javascript(look, name):
+    """What it says, its tables and its links; every link leads somewhere."""
+    page = look(PAGES[name], javascript=False)
+    assert page.locator("h1").count() == 1
+    assert len(page.locator("main").inner_text()) > 40
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 820})
-        settled(page, f"document.documentElement.scrollWidth <= {width}", expected=True)
-    page.set_viewport_size({"width": 1280, "height": 820})
-    assert faults_for_readers(page) == [], (1280, "light")
-    page.set_viewport_size({"width": 390, "height": 820})
-    assert faults_for_readers(page, *SEEN) == [], (390, "light")
-    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    settled(page, "getComputedStyle(document.body).backgroundColor", "rgb(14, 19, 24)")
-    for width in (1280, 390):
-        page.set_viewport_size({"width": width, "height": 820})
-        assert faults_for_readers(page, *SEEN[:1]) == [], (width, "dark")
+        assert page.locator("nav a").first.is_visible()
+    for place in {link.get_attribute("href") for link in page.locator("main a").all()}:
+        status = page.request.get(urljoin(page.url, place)).status
+        assert status == 200, place
 
 
 def test_a_control_changes_the_answer_and_the_address(look):
@@ -110,6 +127,48 @@ def test_a_control_changes_the_answer_and_the_address(look):
     page.go_back()
     settled(page, "document.querySelector('select[name=deadline]').value", "16:00")
     assert int(page.locator(".big").inner_text().strip("<>%\n ")) == before
+
+
+def test_the_station_can_be_chosen(look):
+    """Where the series has several: the address says so, and the train stays."""
+    page = look("/")
+    page.locator("select[name=place]").select_option(label="Oulu")
+    page.wait_for_url(re.compile(r"place=OL"))
+    settled(page, "document.querySelector('[name=unique_id]').value", "27 OL")
+    assert "Will train 27 be in Oulu by" in page.title()
+    assert "last 60 days in Oulu" in page.locator("main").inner_text()
+    page.locator("select[name=deadline]").select_option("18:45")
+    page.wait_for_url(re.compile(r"deadline=18%3A45"))
+    settled(page, "document.querySelector('select[name=place]').value", "OL")
+    assert page.evaluate("document.querySelector('[name=unique_id]').value") == "27 OL"
+    page.locator("select[name=place]").select_option(label="Tampere")
+    page.wait_for_url(re.compile(r"place=TPE"))
+    settled(page, "document.querySelector('select[name=unique_id]').value", "27 TPE")
+
+
+def test_an_answer_that_does_not_come_is_said(chromium, world, running):
+    """The app is gone: the old answer must not be taken for the new one."""
+    with running(world) as site:
+        page = chromium.new_page()
+        page.goto(site)
+    page.locator("select[name=deadline]").select_option("16:15")
+    page.wait_for_selector("#no-answer[role=alert]")
+    page.close()
+
+
+def test_a_deadline_can_be_asked_in_minutes(look):
+    """An address with a threshold: the headline says it, and the words stay controls."""
+    page = look("/question/tampere?threshold=5")
+    said = page.locator("h1").inner_text().replace("\u00a0", " ")
+    assert "min after the timetable" in said
+    assert "by ?" not in said
+    assert page.locator("input[name=threshold]").input_value() == "5"
+    page.locator("input[name=threshold]").fill("500")
+    page.locator("input[name=threshold]").press("Enter")
+    page.wait_for_url(re.compile(r"threshold=500"))
+    settled(
+        page, "document.querySelector('.big').innerText.trim().startsWith('>99')", expected=True
+    )
 
 
 def test_the_answer_needs_no_javascript(look):

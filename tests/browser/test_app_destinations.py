@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
@@ -11,6 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from fetchcast.load.destinations import open_destination
+from fetchcast.load.duckdb import published_path
 from fetchcast.serve import tables
 
 
@@ -122,6 +125,48 @@ def test_a_database_that_is_not_there_yet_is_a_page_with_the_next_command(world,
         status, text = refused(site + "/api/v1/series")
         assert status == 503
         assert json.loads(text)["title"] == "Nothing to show yet"
+
+
+def published(folder):
+    """The file that the app reads."""
+    return published_path(folder / "world.duckdb")
+
+
+def test_a_database_that_another_program_holds_is_a_page_that_says_so(world, tmp_path, running):
+    url = running.fill(tmp_path)
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(1); sys.stdin.read()"
+    command = [sys.executable, "-u", "-c", hold, str(published(tmp_path))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"1\n"
+        with running(replace(world, destination=url, folder=tmp_path)) as site:
+            for path in ("/", "/forecast", "/data", "/api/v1/series"):
+                status, text = refused(site + path)
+                assert status == 503, path
+                assert "another program holds the file open" in text
+            other.stdin.close()
+            other.wait(20)
+            assert get_json(site + "/api/v1/series")["total"] > 0
+
+
+@pytest.mark.parametrize("kind", ["another version", "no database"])
+def test_a_file_that_cannot_be_read_is_a_page_that_says_so(world, tmp_path, running, kind):
+    """Of a DuckDB of the future, or of none."""
+    url = running.fill(tmp_path)
+    file = published(tmp_path)
+    body = bytearray(file.read_bytes())
+    if kind == "no database":
+        body = bytearray(b"nothing of the kind " * 1000)
+    else:
+        body[12:20] = (9999).to_bytes(8, "little")  # Behind the checksum and the four signs.
+    file.chmod(0o644)
+    file.write_bytes(body)
+    with running(replace(world, destination=url, folder=tmp_path)) as site:
+        for path in ("/", "/data", "/sql?q=select+1", "/api/v1/series"):
+            status, text = refused(site + path)
+            assert status in {422, 503}, path
+            assert "Traceback" not in text
+        status, text = refused(site + "/")
+        assert (status, "The database cannot be read" in text) == (503, True)
 
 
 def test_a_destination_that_cannot_be_reached_never_shows_its_password(world, running):

@@ -5,7 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -144,6 +148,30 @@ def check(document, schema, value, where):
             check(document, schema["items"], each, f"{where}[]")
 
 
+def test_schemathesis_finds_no_fault(site):
+    """No server error, no answer that the document does not tell; the same cases each time.
+
+    Left out is the check that whatever fits the document is accepted: a day in words, a filter and
+    SQL are free texts there, and what cannot be read of them is refused with 422.
+    """
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")),
+        *("run", f"{site}/api/v1/openapi.json", "--no-color"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "8"),
+        *("--generation-deterministic", "--seed", "27", "--workers", "2"),
+        *("--exclude-checks", "positive_data_acceptance"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
+    tested = int(re.search(r"Tested: (\d+)", done.stdout)[1])
+    assert tested == len(json.loads(urlopen_text(site))["paths"])
+
+
+def urlopen_text(site):
+    with urlopen(f"{site}/api/v1/openapi.json") as answer:
+        return answer.read()
+
+
 def test_every_answer_is_one_that_the_document_tells(connection):
     """Status, media type, keys and types; no parameter leads to a server error."""
     document = json.loads(ask(connection, "/api/v1/openapi.json")[2])
@@ -155,9 +183,9 @@ def test_every_answer_is_one_that_the_document_tells(connection):
         assert kind in told["content"], (address[:200], status, kind)
         if kind.endswith("json"):
             check(document, told["content"][kind]["schema"], json.loads(body), address[:200])
-        there = "/runs" not in path or path == "/api/v1/runs"
+        there = path != "/api/v1/runs/{run_id}"
         assert status == 200 or not good or not there, (address, body[:300])
-        assert status != 503 or not there, (address[:200], body[:300])
+        assert status != 503, (address[:200], body[:300])
         seen.add((path, status))
     assert {path for path, _ in seen} == set(document["paths"])
-    assert len({status for _, status in seen}) >= 4, "found, not found, refused, no landing"
+    assert len({status for _, status in seen}) >= 3, "found, not found, refused"

@@ -13,9 +13,14 @@ def controls(
     *,
     date: Annotated[
         str | None,
-        Query(description="A day: `2026-11-25`, `tomorrow`, `next wednesday`, `today+3`."),
+        Query(
+            description="A day: `2026-11-25`, `tomorrow`, `next wednesday`, `today+3`.",
+            examples=["tomorrow"],
+        ),
     ] = None,
-    deadline: Annotated[str | None, Query(description="A time on the wall: `16:00`.")] = None,
+    deadline: Annotated[
+        str | None, Query(description="A time on the wall: `16:00`.", examples=["16:00"])
+    ] = None,
     threshold: Annotated[
         float | None,
         Query(

@@ -108,6 +108,8 @@ class Asked:
     words: Sequence[Word]
     more_words: Sequence[Word]
     """Controls that the question's text does not mention."""
+    kept_id: str
+    """What is asked about where there is nothing to choose, so that it stays asked about."""
     wide: marks.DotPlot
     narrow: marks.DotPlot
     deadline_words: str
@@ -157,6 +159,7 @@ def _question(reading: Reading, name: str, controls: Controls, today: date) -> A
         answered=answered,
         words=words,
         more_words=more,
+        kept_id=offer.chosen if len(offer.which) == 1 else "",
         wide=_plot(answered, habits, _WIDE),
         narrow=_plot(answered, habits, _NARROW),
         deadline_words=_deadline_words(answered, habits),

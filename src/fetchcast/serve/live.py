@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import IO
 
 from fetchcast.errors import FetchcastError
 from fetchcast.events import RunEnd
@@ -99,7 +100,7 @@ class Starter:
         self._arguments = reading.source.run_arguments
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  as long as this object
+        self._said: IO[bytes] | None = None
 
     @property
     def possible(self) -> bool:
@@ -116,10 +117,11 @@ class Starter:
     def mishap(self) -> Mishap | None:
         """What the last run that was started here said, if it is over and could not work."""
         status = None if self._process is None else self._process.poll()
-        if status is None or status in _QUIET_ENDS:
+        if status is None or status in _QUIET_ENDS or self._said is None:
             return None
-        size = os.fstat(self._said.fileno()).st_size
-        end = os.pread(self._said.fileno(), _SAID_BYTES, max(0, size - _SAID_BYTES))
+        with self._lock:
+            self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - _SAID_BYTES))
+            end = self._said.read()
         return Mishap(status=status, said=end.decode("utf-8", "replace").strip())
 
     def start(self, subcommand: str) -> None:
@@ -136,8 +138,9 @@ class Starter:
                 raise RunGoing(pid)
             if (run := runs.going(self._reading)) is not None:
                 raise RunGoing(run.pid)
-            self._said.seek(0)
-            self._said.truncate()
+            self._forget()
+            # What it says where no terminal is; the page shows it if it could not work.
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed by `_forget`
             program = [sys.executable, "-m", "fetchcast", subcommand]
             command = [*program, *(self._arguments or ()), str(self._file.resolve())]
             self._process = subprocess.Popen(  # noqa: S603  our own program, no shell
@@ -161,4 +164,9 @@ class Starter:
         self.stop()
         if self._process is not None:
             self._process.wait()
-        self._said.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._said is not None:
+            self._said.close()
+            self._said = None

@@ -51,7 +51,10 @@ def install(app: FastAPI, reading: Reading) -> None:
     """Let every error of a request end as a page or as problem+json."""
 
     def answer(request: Request, problem: Exception) -> Response:
-        return _written(request, reading, describe(problem, reading))
+        written = _written(request, reading, describe(problem, reading))
+        if isinstance(problem, HTTPException):
+            written.headers.update(problem.headers or {})  # As ``Allow``, where one is due.
+        return written
 
     for kind in (NotThere, FetchcastError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, answer)

@@ -146,6 +146,8 @@ class _Duck:
 
     def ask(self, sql: str, *, rows: int, size: int, seconds: float) -> pa.Table:
         destination = self._destination
+        # What is no SELECT is told so at once, without a process for it.
+        _check_select(self._cursor(), destination.url, sql)
         return ask(
             Job(
                 url=destination.url,
@@ -295,9 +297,7 @@ def one_select(file: Path, shown: str, sql: str, most_rows: int) -> pa.Table:
         connection = duckdb.connect(str(file), read_only=True)
         for setting in _ALONE:
             connection.execute(setting)
-        kinds = [statement.type for statement in connection.extract_statements(sql)]
-        if kinds != [duckdb.StatementType.SELECT]:
-            raise QueryError(shown, "only one query that reads is answered", "write one SELECT")
+        _check_select(connection, shown, sql)
         return connection.sql(sql).limit(most_rows).to_arrow_table()
     except duckdb.OutOfMemoryException as problem:
         raise QueryError(shown, "it needs more memory than a query is given", "ask for less") from (
@@ -305,6 +305,16 @@ def one_select(file: Path, shown: str, sql: str, most_rows: int) -> pa.Table:
         )
     except duckdb.Error as problem:
         raise QueryError(shown, str(problem), "correct the SQL") from problem
+
+
+def _check_select(connection: duckdb.DuckDBPyConnection, shown: str, sql: str) -> None:
+    """Raise `QueryError` if ``sql`` is anything else than one SELECT; nothing is run."""
+    try:
+        kinds = [statement.type for statement in connection.extract_statements(sql)]
+    except duckdb.Error as problem:
+        raise QueryError(shown, str(problem), "correct the SQL") from problem
+    if kinds != [duckdb.StatementType.SELECT]:
+        raise QueryError(shown, "only one query that reads is answered", "write one SELECT")
 
 
 def rows(result: pa.Table) -> list[dict[str, Any]]:

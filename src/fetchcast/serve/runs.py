@@ -203,6 +203,9 @@ def going(reading: Reading) -> Run | None:
 
 def one(reading: Reading, run_id: str) -> RunView:
     """One run with its log; raises `NotThere` with the nearest ids."""
+    folder = reading.source.landing
+    if folder is None or not (folder / JOURNAL).exists():
+        raise NotThere("run", run_id, [])
     with reader(reading) as landing:
         found = landing.runs()
         run = next((run for run in found if run.id == run_id), None)
@@ -216,7 +219,7 @@ def one(reading: Reading, run_id: str) -> RunView:
 def failed(reading: Reading) -> list[FailedCall]:
     """The calls that have no answer, at most a hundred; none before the first run."""
     folder = reading.source.landing
-    if folder is not None and not (folder / JOURNAL).exists():
+    if folder is None or not (folder / JOURNAL).exists():
         return []
     with reader(reading) as landing:
         return [

@@ -56,4 +56,15 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// An answer that does not come must not look like the one that is still shown.
+document.addEventListener("htmx:error", () => {
+  if (document.getElementById("no-answer")) return;
+  const words = document.createElement("p");
+  words.id = "no-answer";
+  words.className = "banner";
+  words.setAttribute("role", "alert");
+  words.textContent = "The app does not answer: what stands here is not about your new choice.";
+  document.getElementById("content").prepend(words);
+});
+
 nameTheSwitch();
