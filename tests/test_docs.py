@@ -35,6 +35,8 @@ PAGES = [
     ROOT / "docs/how-to/auth.md",
     ROOT / "docs/how-to/formats.md",
     ROOT / "docs/how-to/answers.md",
+    ROOT / "docs/how-to/init.md",
+    ROOT / "docs/how-to/import.md",
 ]
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d[\d,.]*")
@@ -102,8 +104,10 @@ def test_console_blocks_do_what_they_show(page: Path, folder: Path, sandbox_url:
         if kind == "toml" and name:
             with (folder / name).open("a") as file:
                 file.write("\n" + moved(text, sandbox_url))
+        elif name and "." in name:
+            (folder / name).write_text(moved(text, sandbox_url))
         if kind == "python" and name is None:
-            run_python(text, folder)
+            run_python(moved(text, sandbox_url), folder)
         if kind != "console" or name in {"sandbox", "serve", "make"}:
             continue
         for command, output in commands(moved(text, sandbox_url)):
