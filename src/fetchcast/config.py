@@ -37,6 +37,7 @@ from fetchcast.extract.auth.options import (
     Bearer,
     ClientCredentials,
     Login,
+    add_secret_files,
 )
 from fetchcast.extract.pace import PaceOptions
 from fetchcast.extract.retry import RetryOptions
@@ -581,4 +582,6 @@ def _check_known(key: str, value: str, known: Mapping[str, Any]) -> None:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a pipeline file, for editors."""
-    return msgspec.json.schema(PipelineFile)
+    made = msgspec.json.schema(PipelineFile)
+    add_secret_files(made["$defs"])
+    return made

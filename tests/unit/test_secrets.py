@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from fetchcast.extract.auth.hygiene import header_secrets
+from fetchcast.config import schema
+from fetchcast.errors import ConfigError
+from fetchcast.extract.auth.hygiene import check_secrets, header_secrets
 from fetchcast.extract.auth.secrets import Secrets
 from fetchcast.records import Answer
 
@@ -54,6 +56,40 @@ def test_which_headers_are_secret_by_their_name() -> None:
         "X-Auth-Token": "jkl",
         "Accept": "application/json",
         "Monkey": "mno",
+        "X-Author": "pqr",
     }
     assert header_secrets(headers) == ("abc", "def", "sid=ghi", "jkl")
     assert header_secrets({"X-Odd": "a ${NAME} b", "Accept": "x"}, {"NAME": "s"}) == ("s",)
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"path": "x?k=${MY_TOKEN}"},
+        {"path": "x", "query": {"api_key": "${NAME}"}},
+        {"path": "x", "headers": {"Authorization": "Bearer ${NAME}"}},
+        {"path": "x", "json": {"login": {"password": "${NAME}"}}},
+        {"path": "x", "params": {"a": ["${X_API_KEY}"]}},
+    ],
+)
+def test_a_secret_that_would_be_kept_with_its_call_is_refused(resource: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"would be kept with every answer"):
+        check_secrets({"resource": {"r": resource}})
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"path": "authors/${AUTHOR}"},
+        {"path": "x", "params": {"station_key": "${STATION}"}},
+        {"path": "x", "query": {"region": "${REGION:-fi}"}},
+        {"path": "x", "params": {"id": {"sql": "q", "on": "postgresql://u:${PGPASSWORD}@h/d"}}},
+    ],
+)
+def test_what_is_no_secret_is_not_taken_for_one(resource: dict[str, object]) -> None:
+    check_secrets({"resource": {"r": resource}})
+
+
+def test_editors_know_that_a_secret_may_be_in_a_file() -> None:
+    key = schema()["$defs"]["ApiKey"]["properties"]["key"]
+    assert json.dumps(key).count('"required": ["file"]') == 2, "alone, and in a list"

@@ -11,7 +11,7 @@ from fetchcast.extract.auth.options import literal_secret
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
 _SECRET_NAME = re.compile(
-    r"(?:^|[-_.])(?:\w*token|api_?key|\w*secret|\w*password|passwd|pwd|auth\w*|cookie|key)$",
+    r"(?:^|[-_.])(?:\w*token|api_?key|\w*secret|\w*password|passwd|pwd|auth|authorization|cookie|key)$",
     re.IGNORECASE,
 )
 _SCHEME = re.compile(r"(?:bearer|basic|token|apikey)\s+", re.IGNORECASE)
@@ -62,8 +62,10 @@ def header_secrets(
 
 
 def _check_sent(where: str, text: str) -> None:
+    # A parameter may be called `key` without being one.
+    named = ".params." not in where and _SECRET_NAME.search(where)
     for variable in _VARIABLE.findall(text):
-        if _SECRET_NAME.search(variable) or _SECRET_NAME.search(where):
+        if named or _SECRET_NAME.search(variable):
             raise WrongTable(
                 where,
                 f"${{{variable}}} would be kept with every answer, as part of its call\n"

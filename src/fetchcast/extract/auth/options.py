@@ -177,6 +177,23 @@ def literal_secret(kind: str, raw: Mapping[str, Any]) -> str | None:
     return None
 
 
+def add_secret_files(definitions: dict[str, Any]) -> None:
+    """Let ``{ file = "NAME" }`` stand for a secret in ``definitions``, those of a JSON Schema.
+
+    These structs are made when the file was read already, and know nothing of it.
+    """
+    file = {
+        "type": "object",
+        "properties": {"file": {"type": "string"}},
+        "required": ["file"],
+        "additionalProperties": False,
+    }
+    for kind in _BY_TAG.values():
+        known = definitions[kind.__name__]["properties"]
+        for name in (*kind.SECRET, *(["user"] if kind is Basic else [])):
+            known[name] = {"anyOf": [_or_in_files(known[name], file), file]}
+
+
 _BY_TAG: dict[str, type[_Kind]] = {
     "bearer": Bearer,
     "api_key": ApiKey,
@@ -184,6 +201,15 @@ _BY_TAG: dict[str, type[_Kind]] = {
     "oauth2_client_credentials": ClientCredentials,
     "login": Login,
 }
+
+
+def _or_in_files(said: dict[str, Any], file: dict[str, Any]) -> dict[str, Any]:
+    """``said`` with ``file`` allowed in its lists too."""
+    if "anyOf" in said:
+        return {**said, "anyOf": [_or_in_files(one, file) for one in said["anyOf"]]}
+    if said.get("type") == "array":
+        return {**said, "items": {"anyOf": [said["items"], file]}}
+    return said
 
 
 def _listed(value: Any) -> list[Any]:
