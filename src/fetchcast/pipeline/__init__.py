@@ -38,6 +38,8 @@ from fetchcast.landing.retention import drop_bodies
 from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.writer import Writer, open_writer
 from fetchcast.pipeline.ask import Selection, plans
+from fetchcast.pipeline.changes import SCOPE as CHANGES_SCOPE
+from fetchcast.pipeline.changes import changes, meaning
 from fetchcast.pipeline.cluster import Cluster, salvage, store_url
 from fetchcast.pipeline.follow import Follower, kept_headers, paginator_scope
 from fetchcast.pipeline.forms import rules
@@ -145,6 +147,7 @@ async def arun(
         ) as writer,
         told(writer, flow, planned),
     ):
+        flow.tell_changes(writer)
         try:
             await flow.run(writer)
         finally:
@@ -329,6 +332,14 @@ class _Flow:
             for plan in self.plans:
                 self.report.resources[plan.name] = ResourceReport(planned=plan.estimate().count)
         return sum(report.planned for report in self.report.resources.values())
+
+    def tell_changes(self, writer: Writer) -> None:
+        """Say what the file says otherwise than in the last run, and what follows from it."""
+        now, before = msgspec.to_builtins(meaning(self.pipeline)), writer.recall(CHANGES_SCOPE)
+        if before is not None and (found := changes(before.value, now)):
+            text = "\n  ".join(["the file has changed since the last run:", *found])
+            self.events(Notice(at=self.clock.now(), text=text))
+        writer.remember(CHANGES_SCOPE, now)
 
     @property
     def has_lists(self) -> bool:
