@@ -25,6 +25,10 @@ Scalar: TypeAlias = str | int | float | bool | None
 """What a parameter may be."""
 
 
+HIDDEN = "***"
+"""What stands in an answer where it said a secret of ours back."""
+
+
 class Fate(StrEnum):
     """How a planned call ended; there is no other way."""
 

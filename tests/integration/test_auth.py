@@ -25,6 +25,7 @@ def pipeline(
     *,
     calls: int = 3,
     more: str = "",
+    paged: str = "",
     env: dict[str, str] | None = None,
 ) -> fetchcast.Pipeline:
     """A pipeline file with ``calls`` calls and ``auth``, read with ``env``."""
@@ -38,6 +39,7 @@ base_url = "{url}"
 [resource.items]
 path = "items/{{id}}"
 params.id = {{ csv = "ids.csv", column = "id" }}
+{paged}
 {more}
 [table.items]
 from = "items"
@@ -376,6 +378,42 @@ async def test_another_host_gets_no_key(tmp_path: Path) -> None:
     assert len(other.asked) == 3 * len(KINDS)
     assert "canary" not in repr(other.asked)
     assert b64encode(b"me:s3cr/t canary-1").decode() not in repr(other.asked)
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        'type = "bearer"\ntoken = "${SECRET}"',
+        'type = "api_key"\nkey = "${SECRET}"\nname = "access_token"\nin = "query"',
+    ],
+)
+async def test_a_link_to_the_next_page_that_repeats_the_key_is_followed(
+    tmp_path: Path, auth: str
+) -> None:
+    def pages(asked: Asked) -> Reply:
+        bearer = asked.headers.get("authorization") == "Bearer s3cret/canary"
+        said = re.findall(r"access_token=([^&]*)", asked.target)
+        if said not in ([], ["s3cret%2Fcanary"]) or not (bearer or said):
+            return Reply(400, body=b"what token is that?")
+        page = int(asked.query.get("page", "1"))
+        link = f"{asked.path}?access_token=s3cret%2Fcanary&page={page + 1}"
+        return json_reply({"data": [{"n": page}], "next": link if page < 4 else None})
+
+    async with running_api({"*": pages}) as api:
+        env = {"SECRET": "s3cret/canary"}
+        report = await fetchcast.arun(
+            pipeline(
+                tmp_path,
+                api.url,
+                f"[api.auth]\n{auth}",
+                calls=2,
+                paged='paginator = { type = "next_url", path = "next" }',
+                env=env,
+            )
+        )
+    assert report.end == RunEnd.COMPLETE
+    assert report.resources["items"].fates["landed"] == 8
+    assert b"canary" not in everything_in(tmp_path)
 
 
 WRONG = {

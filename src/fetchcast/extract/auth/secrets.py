@@ -13,10 +13,8 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
-from fetchcast.records import Answer
+from fetchcast.records import HIDDEN, Answer
 
-HIDDEN = "***"
-"""What stands where a secret was."""
 SHORTEST = 8
 """A shorter text is not looked for: it would be found in words that are no secret."""
 _LOOKED_FOR = 5

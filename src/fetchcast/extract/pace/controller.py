@@ -54,7 +54,7 @@ class Pace(Reactions):
     __slots__ = ()
 
     lane: Final = 0
-    """One pace is for one key; see `fetchcast.extract.auth.lanes` for several."""
+    """One pace is for one key; see `fetchcast.extract.pace.lanes` for several."""
 
     # --- the question -----------------------------------------------------------------------
 

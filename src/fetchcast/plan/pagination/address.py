@@ -16,7 +16,7 @@ from urllib.parse import (
 import msgspec
 
 from fetchcast.json_path import Path
-from fetchcast.records import Request, Scalar, request_key
+from fetchcast.records import HIDDEN, Request, Scalar, request_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,11 @@ def followed_url(url: str, link: str) -> str:
     here, there = urlsplit(url), urlsplit(urljoin(url, link.strip()))
     if _host(here) != _host(there):
         raise ValueError(f"the next page is on another host ({there.netloc or link!r})")
+    # A secret that the API repeats in the link was taken out of it; the call is signed anew.
+    kept = [pair for pair in there.query.split("&") if pair.partition("=")[2] != HIDDEN]
     # Behind a proxy that ends TLS, an API takes itself for one without.
-    return urlunsplit(there._replace(scheme=here.scheme, netloc=here.netloc, fragment=""))
+    there = there._replace(scheme=here.scheme, netloc=here.netloc)
+    return urlunsplit(there._replace(query="&".join(kept), fragment=""))
 
 
 def _host(parts: SplitResult) -> tuple[str, int | None]:
