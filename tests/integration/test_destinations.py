@@ -342,3 +342,24 @@ def user_table(database: Destination, statement: str) -> None:
 
         with psycopg.connect(database._address.dsn) as connection:
             connection.execute(statement)
+
+
+def test_pieces_are_what_a_query_gives(destination: Destination) -> None:
+    """In order, more than one of them where there are many rows, none without rows."""
+    write(destination, stops([f"k{n:06d}" for n in range(60_000)], list(range(60_000))))
+    sql = "SELECT v FROM stops WHERE v >= 10 ORDER BY v"
+    pieces = list(destination.batches(sql))
+    assert pa.Table.from_batches(pieces).equals(destination.query(sql))
+    assert all(piece.num_rows for piece in pieces)
+    assert list(destination.batches("SELECT v FROM stops WHERE v < 0")) == []
+    with pytest.raises(QueryError):
+        list(destination.batches("SELECT nothing FROM stops"))
+
+
+def test_pieces_of_a_csv_destination(tmp_path: Path) -> None:
+    destination = open_destination("csv:///out.csv", tmp_path)
+    with pytest.raises(QueryError, match="no files yet"):
+        list(destination.batches("SELECT v FROM stops"))
+    write(destination, stops(["a", "b"], [1, 2]))
+    (piece,) = destination.batches("SELECT v FROM stops ORDER BY v")
+    assert piece.to_pylist() == [{"v": 1}, {"v": 2}]

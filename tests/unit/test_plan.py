@@ -234,3 +234,35 @@ def test_headers_that_tell_calls_apart_are_part_of_the_key() -> None:
     assert plain == request_key("GET", "https://a.test/", headers={})
     keys = {plain, *(request_key("GET", "https://a.test/", headers={"X": v}) for v in "ab")}
     assert len(keys) == 3
+
+
+def test_rows_of_a_parent_go_into_groups() -> None:
+    made = plan(path="x", query={"ids": "{id}"}, params={"id": station(group=2)})
+    rows = list(made.children([{"code": 1}, {"code": None}, {"code": 2}, {"code": 1}, {"code": 3}]))
+    assert [row.params["id"] for row in rows] == [None, "1,2", "3"]
+    assert [row.request is None for row in rows] == [True, False, False]
+
+
+def test_a_step_in_months_follows_the_calendar() -> None:
+    dates = {"from": "2026-01-01", "to": "2026-04-30", "step": "1 month"}
+    assert [url[-10:] for url in urls(plan(path="{date}", params={"date": dates}))] == [
+        "2026-01-01",
+        "2026-02-01",
+        "2026-03-01",
+        "2026-04-01",
+    ]
+
+
+def test_many_rows_are_crossed_without_being_held(tmp_path: Path) -> None:
+    """The inner source has more rows than are held; it is read again for each outer value."""
+    (tmp_path / "n.csv").write_text("n\n" + "".join(f"{n}\n" for n in range(10_050)))
+    params = {"a": ["x", "y"], "n": {"csv": "n.csv", "column": "n"}, "b": [1, 2]}
+    made = plan(tmp_path, path="{a}/{n}/{b}", params=params)
+    assert made.estimate().count == 2 * 10_050 * 2
+    found = urls(made)
+    assert len(found) == len(set(found)) == 2 * 10_050 * 2
+    assert [url.removeprefix("https://api.test/v1/") for url in found[:3]] == [
+        "x/0/1",
+        "x/0/2",
+        "x/1/1",
+    ]

@@ -55,7 +55,8 @@ class Filter:
             return self._databases.kept(self._condition, pa.table(columns))
         except QueryError as error:
             shown = ", ".join(names) or "none"
-            expected = f"a SQL condition over these columns: {shown}\n{error.args[1]}"
+            problem = error.args[1].split("\n\nLINE")[0]  # Our statement around it only puzzles.
+            expected = f"a SQL condition over these columns: {shown}\n{problem}"
             raise ConfigError(self._key, self._condition, expected) from None
 
 
