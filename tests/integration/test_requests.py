@@ -319,3 +319,44 @@ async def test_the_report_knows_the_true_number_after_an_estimate(tmp_path: Path
     _, report = await ask(tmp_path, path="{id}", params=params)
     assert report.resources["items"].planned == 1400
     assert report.resources["items"].unasked == 0
+
+
+def with_children(url: str, **child: Any) -> dict[str, Any]:
+    """Parents with ids 1 to 4, and what is asked for each of them."""
+    raw = file_of(url, path="parents")
+    params = {"id": {"from": "items", "field": "id"}, **child.pop("params", {})}
+    raw["resource"]["child"] = {"path": "child/{id}", "params": params, **child}
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("child", "message"),
+    [
+        ({"filter": "id = = 2"}, "child.filter = .*expected a SQL condition"),
+        (
+            {"path": "{id}/{n}", "params": {"n": {"csv": "gone.csv", "column": "n"}}},
+            "gone.csv: there is no such file",
+        ),
+    ],
+)
+async def test_a_child_is_checked_before_its_parent_is_asked(
+    tmp_path: Path, child: dict[str, Any], message: str
+) -> None:
+    async with running_api({"*": echo}) as api:
+        pipeline = pipeline_from(with_children(api.url, **child), folder=tmp_path)
+        with pytest.raises(FetchcastError, match=message):
+            await arun(pipeline)
+    assert api.asked == []
+
+
+async def test_children_are_filtered_and_grouped(tmp_path: Path) -> None:
+    def serve(asked: Asked) -> Reply:
+        rows = [{"id": n} for n in range(1, 8)] if asked.path == "/parents" else [{"v": 1}]
+        return json_reply(rows)
+
+    async with running_api({"*": serve}) as api:
+        ids = {"from": "items", "field": "id", "group": 2}
+        raw = with_children(api.url, filter="id % 2 = 1", params={"id": ids})
+        report = await arun(pipeline_from(raw, folder=tmp_path))
+    assert report.end == RunEnd.COMPLETE
+    assert targets(api) == ["/child/1,3", "/child/5,7", "/parents"]
