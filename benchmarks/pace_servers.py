@@ -322,9 +322,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", default="pace,aws,aimd,fixed")
+    parser.add_argument("--only", default="pace,aws,aimd,fixed,pool")
     parser.add_argument("--cases", default="")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--keep", action="store_true", help="keep the rows of other schemes")
     options = parser.parse_args()
     if options.serve:
         serve(options.serve, options.seeds)
@@ -334,15 +335,23 @@ def main() -> None:
     tasks = [
         (name, scheme, seed)
         for scheme in schemes
-        for seed in range(options.seeds if scheme == "pace" else 1)
+        for seed in range(options.seeds if scheme in {"pace", "pool"} else 1)
         for name in names
+        if scheme != "pool" or "no limit" in name
     ]
     with ProcessPoolExecutor(options.processes) as pool:
         rows = list(pool.map(one, tasks, chunksize=1))
+    if options.keep:
+        # Rows of the other schemes, measured before on the same machine.
+        kept = json.loads((RESULTS / "pace_servers.json").read_text())
+        rows += [row for row in kept if row["scheme"] not in schemes]
+        schemes = [s for s in SCHEMES if any(row["scheme"] == s for row in rows)]
     text = (
-        f"# Pace on real servers\n\n{options.seeds} runs of ours and one of each other scheme, "
+        f"# Pace on real servers\n\n{options.seeds} runs of ours and of the pool of 256 that knows "
+        "no limit, and one of each other scheme, "
         f"medians; {platform.python_implementation()} {platform.python_version()}, "
-        f"{os.cpu_count()} cores, {options.processes} runs at a time, {time.strftime('%Y-%m-%d')}.\n"
+        f"{os.cpu_count()} cores, {options.processes} runs at a time, {time.strftime('%Y-%m-%d')}, "
+        f"load average {os.getloadavg()[1]:.1f} at the end.\n"
         "``lost`` is calls that did not land, in all runs together; a run is cut off after "
         f"{CUT_OFF_S:g} s.\n\n{table(rows, schemes)}\n"
     )

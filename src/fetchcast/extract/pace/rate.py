@@ -16,6 +16,7 @@ _CUT: Final = 0.97
 _ENOUGH: Final = 5  # Accepted calls between two refusals that make a measurement.
 _ROUGH: Final = 0.92  # The first measurement after a wait.
 _MANY: Final = 30
+_SOON: Final = 8  # Calls without a refusal, or a second's worth, and a memory is too low.
 _ROW: Final = 3  # So many refusals in a row, with nothing measured, and it is far too fast.
 _SLOWEST: Final = 1 / 30
 
@@ -99,6 +100,9 @@ class Rate:
         self.row = 0
         if not self.waited:
             return
+        if self.remembered and self.clean > max(_SOON, self.limit):
+            # Nothing is refused at what was remembered: it is more now.
+            self.climbing, self.remembered = True, False
         in_transit = self.limit * (latency + self.lag_s)
         climb = min(0.2, 0.4 / max(1.0, in_transit))
         if self.hint_s > 0:
