@@ -99,14 +99,19 @@ class TokenBucket(_Silent):
 
 
 class LeakyBucket(_Silent):
-    """nginx ``limit_req``: ``rate`` a second, ``burst`` more are delayed (or not), then 503."""
+    """nginx ``limit_req``: ``rate`` a second, ``burst`` more are delayed (or not), then 503.
 
-    def __init__(self, rate: float, burst: int, *, nodelay: bool) -> None:
-        self.rate, self.burst, self.nodelay = rate, burst, nodelay
+    ``tick_s`` is how fine the server's clock is: nginx counts in milliseconds.
+    """
+
+    def __init__(self, rate: float, burst: int, *, nodelay: bool, tick_s: float = 0.0) -> None:
+        self.rate, self.burst, self.nodelay, self.tick_s = rate, burst, nodelay, tick_s
         self._excess, self._at = 0.0, -inf
 
     def admits(self, now: float) -> bool:
         """The bucket does not run over; as in ``ngx_http_limit_req_lookup``."""
+        if self.tick_s:
+            now = now // self.tick_s * self.tick_s
         if self._at == -inf:
             self._at, self._excess = now, 0.0
             return True
