@@ -19,6 +19,8 @@ _MUCH_SLOWER: Final = 2.5
 _AIM: Final = 1.25
 _HARMLESS_S: Final = 0.005  # Waiting for less than this is the price of nothing.
 _GAIN: Final = 1.25  # In the slow start, a slower round must bring a quarter more answers a second.
+_MISSED: Final = 0.85
+_FADES: Final = 0.98
 _TOO_FEW: Final = 4.0
 _CREEP: Final = 1.002  # The base forgets a lucky round.
 _CAUSE: Final = 0.85  # A cut that does not make answers faster than this was not the cause.
@@ -30,6 +32,7 @@ class Window:
 
     __slots__ = (
         "_before_cut",
+        "_best",
         "_cut_from",
         "_goodput",
         "_overshot",
@@ -70,6 +73,7 @@ class Window:
         """Mean latency of a round when the API was not pressed, seconds."""
         self._since: float | None = None
         self._goodput = 0.0
+        self._best = 0.0  # The most answers a second of the last rounds.
         self._suspected = False
         self._cut_from: float | None = None
         self._overshot = True  # The first cut after a slow start is for having gone too far.
@@ -112,7 +116,10 @@ class Window:
         else:
             self._cut_from, self._suspected = None, False
             if self.full and not self.slow:
-                self.limit += max(1.0, 0.1 * self.limit)
+                # With less coming back than did before, and quickly: the cut was a mistake.
+                missed = goodput < _MISSED * self._best and mean < _AIM * base
+                self.limit += max(1.0, (0.5 if missed else 0.1) * self.limit)
+            self._best = max(_FADES * self._best, goodput)
         self._goodput, self._since = goodput, now
         self.full = False
         self.count, self.total, self.squares = 0, 0.0, 0.0
@@ -122,6 +129,7 @@ class Window:
         return self.limit < before
 
     def _cut(self, mean: float, base: float, goodput: float) -> None:
+        self._best = max(goodput, _MISSED * self._best)
         if self._cut_from is not None and mean > _CAUSE * self._before_cut:
             # Fewer calls at once did not make answers faster: the API itself became slower.
             self.limit, self.base, self._cut_from = self._cut_from, mean, None
