@@ -19,6 +19,9 @@ _MUCH_SLOWER: Final = 2.5
 _AIM: Final = 1.25
 _HARMLESS_S: Final = 0.005  # Waiting for less than this is the price of nothing.
 _GAIN: Final = 1.25  # In the slow start, a slower round must bring a quarter more answers a second.
+_LEAP: Final = 0.5
+_STEP: Final = 0.1
+_UNPRESSED: Final = 1.12
 _MISSED: Final = 0.85
 _FADES: Final = 0.98
 _TOO_FEW: Final = 4.0
@@ -35,6 +38,7 @@ class Window:
         "_best",
         "_cut_from",
         "_goodput",
+        "_growth",
         "_overshot",
         "_since",
         "_suspected",
@@ -73,6 +77,7 @@ class Window:
         """Mean latency of a round when the API was not pressed, seconds."""
         self._since: float | None = None
         self._goodput = 0.0
+        self._growth = _STEP
         self._best = 0.0  # The most answers a second of the last rounds.
         self._suspected = False
         self._cut_from: float | None = None
@@ -117,8 +122,13 @@ class Window:
             self._cut_from, self._suspected = None, False
             if self.full and not self.slow:
                 # With less coming back than did before, and quickly: the cut was a mistake.
-                missed = goodput < _MISSED * self._best and mean < _AIM * base
-                self.limit += max(1.0, (0.5 if missed else 0.1) * self.limit)
+                if goodput < _MISSED * self._best and mean < _AIM * base:
+                    self._growth = _LEAP
+                elif mean < _UNPRESSED * base:
+                    self._growth = min(_LEAP, 2 * self._growth)
+                else:
+                    self._growth = _STEP
+                self.limit += max(1.0, self._growth * self.limit)
             self._best = max(_FADES * self._best, goodput)
         self._goodput, self._since = goodput, now
         self.full = False
@@ -129,7 +139,7 @@ class Window:
         return self.limit < before
 
     def _cut(self, mean: float, base: float, goodput: float) -> None:
-        self._best = max(goodput, _MISSED * self._best)
+        self._best, self._growth = max(goodput, _MISSED * self._best), _STEP / 2
         if self._cut_from is not None and mean > _CAUSE * self._before_cut:
             # Fewer calls at once did not make answers faster: the API itself became slower.
             self.limit, self.base, self._cut_from = self._cut_from, mean, None
