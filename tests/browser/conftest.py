@@ -152,7 +152,12 @@ class Running(uvicorn.Server):
         app = create_app(source, clock=clock or Noon(), **more)
         super().__init__(
             uvicorn.Config(
-                app, port=0, log_level="error", server_header=False, timeout_graceful_shutdown=1
+                app,
+                port=0,
+                log_level="error",
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=1,
             )
         )
         self.thread = threading.Thread(target=self.run, daemon=True)

@@ -34,6 +34,25 @@ def test_an_address_that_others_reach_needs_a_token(world):
         serve(create_app(world), host="0.0.0.0", port=0)
 
 
+def test_behind_a_proxy_nobody_else_is_answered(world, running):
+    """The proxy asks people who they are; whoever goes round it gets nothing."""
+    with running(world, proxies=["127.0.0.0/8"]) as site:
+        assert ask(site, "/")[0] == 200
+    with running(world, proxies=["10.1.2.3"]) as site:
+        for headers in ({}, {"X-Forwarded-For": "10.1.2.3"}, {"Forwarded": "for=10.1.2.3"}):
+            assert ask(site, "/", headers)[0] == 403
+    with pytest.raises(ConfigError, match="an address or a network"):
+        create_app(world, proxies=["everywhere"])
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_cookie_behind_a_proxy_with_tls_is_for_tls_alone(world, running, scheme):
+    with running(world, token=TOKEN, proxies=["127.0.0.1"]) as site:
+        given = {"X-Forwarded-Proto": scheme}
+        _, headers, _ = ask(site, "/?token=correct+horse+battery", given)
+        assert ("Secure" in headers["set-cookie"]) == (scheme == "https")
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/api/v1/questions", "/static/app.css", "/data/forecast", "/sql?q=select+1"]
 )

@@ -24,13 +24,22 @@ if TYPE_CHECKING:
 @click.option(
     "--token", envvar="FETCHCAST_TOKEN", help="What visitors must know. [FETCHCAST_TOKEN]"
 )
+@click.option(
+    "--behind-proxy",
+    "proxies",
+    multiple=True,
+    metavar="NETWORK",
+    help="Answer a proxy at this address or network alone; it asks people who they are.",
+)
 def serve(
     file: Path,
     base_url: str | None,
     destination: str | None,
     host: str,
     port: int,
+    *,
     token: str | None,
+    proxies: Sequence[str],
 ) -> int:
     """Open the app on the answers of FILE; Ctrl-C stops it.
 
@@ -42,7 +51,9 @@ def serve(
     pipeline = read_pipeline(file, base_url=base_url, destination=destination)
     given = {"--base-url": base_url, "--to": destination}
     arguments = [word for name, value in given.items() if value for word in (name, value)]
-    return serve_pipeline(pipeline, file, host, port, token=token, run_arguments=arguments)
+    return serve_pipeline(
+        pipeline, file, host, port, token=token, proxies=proxies, run_arguments=arguments
+    )
 
 
 def serve_pipeline(
@@ -52,6 +63,7 @@ def serve_pipeline(
     port: int,
     *,
     token: str | None = None,
+    proxies: Sequence[str] = (),
     run_arguments: Sequence[str] = (),
 ) -> int:
     """Serve ``pipeline`` until Ctrl-C, and say where; runs started there get ``run_arguments``."""
@@ -76,5 +88,7 @@ def serve_pipeline(
         click.echo(f"open {url}  (Ctrl-C stops)")
 
     with suppress(KeyboardInterrupt):  # Ctrl-C is how it is meant to end.
-        serve_app(create_app(source, token=token), host=host, port=port, on_ready=ready)
+        serve_app(
+            create_app(source, token=token, proxies=proxies), host=host, port=port, on_ready=ready
+        )
     return 0

@@ -104,21 +104,20 @@ def _lists(api: APIRouter, reading: Reading) -> None:
         offset: Annotated[int, Query(ge=0, le=10_000_000_000)] = 0,
     ) -> Response:
         """The series, a page at a time; `next` is the address of the following page."""
-        lines = listing.found(reading, find=find, sort=sort)
-        shown = lines[offset : offset + limit]
-        more = offset + limit < len(lines)
+        there = listing.found(reading, find=find, sort=sort, limit=limit, offset=offset)
+        more = offset + limit < there.total
         query = f"find={quote(find)}&sort={quote(sort)}&limit={limit}&offset={offset + limit}"
         page = records.SeriesPage(
-            total=len(lines),
+            total=there.total,
             next=f"/api/v1/series?{query}" if more else None,
-            series=shown,
+            series=there.lines,
         )
         return json_answer(request, page)
 
     @api.get("/series.csv", tags=["series"], **records.described_csv())
     def series_csv(request: Request, find: str = "", sort: Sort = "name") -> Response:
         """All series, one line each."""
-        lines = listing.found(reading, find=find, sort=sort)
+        lines = listing.found(reading, find=find, sort=sort).lines
         columns = [each.name for each in msgspec.structs.fields(records.SeriesLine)]
         return csv_answer(request, "series", columns, [_values(line, columns) for line in lines])
 

@@ -7,7 +7,7 @@ app only reads: the destination through `fetchcast.serve.queries`, runs through 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -18,11 +18,11 @@ from fetchcast.clock import Clock, SystemClock
 from fetchcast.errors import ConfigError
 from fetchcast.serve import api, assets, data_pages, pages, problems, reference, run_pages
 from fetchcast.serve.live import Starter
-from fetchcast.serve.manners import Manners, is_loopback
+from fetchcast.serve.manners import Manners, is_loopback, network
 from fetchcast.serve.queries import open_store
 from fetchcast.serve.reading import Reading
 from fetchcast.serve.source import Source
-from fetchcast.serve.warming import warm_in_background
+from fetchcast.serve.warming import Warming
 
 __all__ = ["Source", "create_app", "serve"]
 
@@ -32,22 +32,32 @@ _GRACE_S = 2
 """How long Ctrl-C waits for answers that are under way; the stream of a run would never end."""
 
 
-def create_app(source: Source, *, token: str | None = None, clock: Clock | None = None) -> FastAPI:
+def create_app(
+    source: Source,
+    *,
+    token: str | None = None,
+    proxies: Sequence[str] = (),
+    clock: Clock | None = None,
+) -> FastAPI:
     """Build the app. Nothing is opened before the first request, so a missing database is a page.
 
     Args:
         source: What there is to show.
         token: If given, nobody reads anything without it.
+        proxies: Addresses or networks from which alone requests may come: those of a proxy that
+            asks people who they are.
         clock: The time, for ages and for the day that "next Wednesday" is counted from.
     """
     clock = clock or SystemClock()
     store = open_store(source.destination, source.folder, clock)
     reading = Reading(source=source, store=store, clock=clock)
     starter = Starter(reading)
+    warming = Warming(reading)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        warming.stop()
         starter.close()
         store.close()
 
@@ -59,8 +69,8 @@ def create_app(source: Source, *, token: str | None = None, clock: Clock | None 
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.reading = reading
-    app.state.token = token
+    app.state.warming = warming
+    app.state.guarded = token is not None or bool(proxies)
     problems.install(app, reading)
     app.mount("/static", assets.Files())
     app.include_router(api.router(reading))
@@ -69,7 +79,13 @@ def create_app(source: Source, *, token: str | None = None, clock: Clock | None 
     app.include_router(data_pages.router(reading))
     reference.install(app, reading)
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_LEAST_BYTES)
-    app.add_middleware(Manners, hosts=source.options.hosts, token=token, clock=clock)
+    app.add_middleware(
+        Manners,
+        hosts=source.options.hosts,
+        token=token,
+        clock=clock,
+        proxies=[network(text) for text in proxies],
+    )
     return app
 
 
@@ -104,10 +120,9 @@ def serve(
     Raises:
         ConfigError: If others could reach the app without a token, or the port is taken.
     """
-    if not is_loopback(host) and app.state.token is None:
-        raise ConfigError(
-            "--host", host, "a loopback address, or a --token that visitors must show"
-        )
+    if not is_loopback(host) and not app.state.guarded:
+        expected = "a loopback address, a --token that visitors must show, or --behind-proxy"
+        raise ConfigError("--host", host, expected)
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"
@@ -116,6 +131,8 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        # Who asks is the other end of the connection, whatever a header says.
+        proxy_headers=False,
         lifespan="on",
         timeout_graceful_shutdown=_GRACE_S,
     )
@@ -123,7 +140,7 @@ def serve(
     def ready() -> None:
         if on_ready is not None:
             on_ready(url)
-        warm_in_background(app.state.reading)
+        app.state.warming.start()
 
     with listener:
         _Server(config, ready).run(sockets=[listener])

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fetchcast.serve import marks
-from fetchcast.serve.reading import BadAddress, Reading
+from fetchcast.serve.reading import BadAddress, Found, Reading
 from fetchcast.serve.records import SeriesLine
 
 PER_PAGE = 50
 
 
-def _skill(line: SeriesLine) -> tuple[bool, float]:
-    return line.skill is None, -(line.skill or 0.0)
-
-
-def _surprise(line: SeriesLine) -> tuple[bool, float]:
-    return line.surprise is None, -(line.surprise or 0.0)
-
-
-def _name(line: SeriesLine) -> tuple[str, str]:
-    return line.series, line.unique_id
-
-
-SORTS: dict[str, tuple[str, Callable[[SeriesLine], tuple[object, ...]]]] = {
-    "name": ("Name", _name),
-    "skill": ("Most predictable", _skill),
-    "surprise": ("Most surprising", _surprise),
-}
+SORTS = {"name": "Name", "skill": "Most predictable", "surprise": "Most surprising"}
+MOST = 10_000_000
+"""More than there will be: all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,33 +31,28 @@ class Listing:
     sparks: dict[tuple[str, str], str]
 
 
-def found(reading: Reading, *, find: str, sort: str) -> list[SeriesLine]:
-    """Every series whose name holds all words of ``find``, in the order of ``sort``."""
+def found(reading: Reading, *, find: str, sort: str, limit: int = MOST, offset: int = 0) -> Found:
+    """The series whose names hold all words of ``find``; raises `BadAddress`."""
     if sort not in SORTS:
         raise BadAddress("sort", sort, "one of " + ", ".join(SORTS))
-    words = find.lower().split()
-    lines = [
-        line
-        for line in reading.lines()
-        if all(word in f"{line.series}/{line.unique_id}".lower() for word in words)
-    ]
-    return sorted(lines, key=SORTS[sort][1])
+    return reading.found(find=find, sort=sort, limit=limit, offset=offset)
 
 
 def listing(reading: Reading, *, find: str, sort: str, page: int) -> Listing:
     """Page ``page`` (from 1) of what was found, with its sparklines."""
-    lines = found(reading, find=find, sort=sort)
-    pages = max(1, -(-len(lines) // PER_PAGE))
+    offset = (min(max(page, 1), MOST) - 1) * PER_PAGE
+    there = found(reading, find=find, sort=sort, limit=PER_PAGE, offset=offset)
+    pages = max(1, -(-there.total // PER_PAGE))
     if not 1 <= page <= pages:
         raise BadAddress("page", page, f"a whole number from 1 to {pages}")
-    shown = lines[(page - 1) * PER_PAGE : page * PER_PAGE]
+    shown = there.lines
     sparks = reading.sparks(shown)
     return Listing(
         find=find,
         sort=sort,
         page=page,
         pages=pages,
-        total=len(lines),
+        total=there.total,
         lines=shown,
         sparks={key: marks.sparkline(values) for key, values in sparks.items()},
     )

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,7 +22,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fetchcast.clock import Clock
+from fetchcast.errors import ConfigError
 
+Network: TypeAlias = IPv4Network | IPv6Network
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
@@ -44,6 +47,15 @@ _FAILED_TOKENS = 10
 _LONGEST_ADDRESS = 20_000
 _LARGEST_BODY = 20_000
 _WINDOW_S = 60.0
+
+
+def network(text: str) -> Network:
+    """A network or a single address; raises `ConfigError`."""
+    try:
+        return ip_network(text)
+    except ValueError as problem:
+        expected = 'an address or a network, such as "172.18.0.0/16"'
+        raise ConfigError("--behind-proxy", text, expected) from problem
 
 
 def is_loopback(host: str) -> bool:
@@ -76,12 +88,23 @@ class FailedTokens:
 
 
 class Manners:
-    """The layer. ``hosts`` are names besides the loopback ones, ``token`` the secret or None."""
+    """The layer.
+
+    ``hosts`` are names besides the loopback ones, ``token`` is the secret or None, ``proxies`` are
+    the networks from which alone requests may come, if there are any.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Iterable[str], token: str | None, clock: Clock
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str],
+        token: str | None,
+        clock: Clock,
+        proxies: Iterable[Network] = (),
     ) -> None:
         self.app = app
+        self._proxies = tuple(proxies)
         self._hosts = _LOOPBACK_NAMES | {host.lower() for host in hosts}
         self._token = token
         self._failed = FailedTokens(clock)
@@ -104,6 +127,11 @@ class Manners:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        peer = scope["client"][0]
+        if self._proxies and not self._by_proxy(peer):
+            return _text(403, "Only the proxy before this app may ask it.")
+        if headers.get("x-forwarded-proto") == "https" and (self._proxies or is_loopback(peer)):
+            scope["scheme"] = "https"
         if _name(headers.get("host", "")) not in self._hosts:
             return _text(
                 421, "This server does not answer to that host name. Add it to [app] hosts."
@@ -115,6 +143,10 @@ class Manners:
         if scope["method"] not in _SAFE and not _same_origin(headers):
             return _text(403, "Another site's page may not change anything here.")
         return self._stranger(scope, headers) if self._token is not None else None
+
+    def _by_proxy(self, peer: str) -> bool:
+        address = ip_address(peer)
+        return any(address in network for network in self._proxies)
 
     def _stranger(self, scope: Scope, headers: Headers) -> Response | None:
         """None for a request that carries the token; else the way to get in."""

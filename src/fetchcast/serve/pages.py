@@ -84,7 +84,7 @@ def _forecast_pages(pages: APIRouter, reading: Reading) -> None:
 
 
 def _sorts() -> list[tuple[str, str]]:
-    return [(key, text) for key, (text, _) in listing.SORTS.items()]
+    return list(listing.SORTS.items())
 
 
 def _twin(request: Request, place: str, suffix: str) -> Response:

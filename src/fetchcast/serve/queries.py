@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import duckdb
 import pyarrow as pa
@@ -229,6 +229,7 @@ class _Kept:
     _bytes: int = 0
     _results: OrderedDict[str, pa.Table] = field(default_factory=OrderedDict)
     _derived: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    _making: dict[Hashable, threading.Lock] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -258,16 +259,27 @@ class _Kept:
         with self._lock:
             self._turn_to(version)
             if key in self._derived:
-                self._derived.move_to_end(key)
-                kept: T = self._derived[key]
-                return kept
-        made = make()
-        with self._lock:
-            if version == self._version:
-                self._derived[key] = made
-                if len(self._derived) > _KEPT_DERIVED:
-                    self._derived.popitem(last=False)
-        return made
+                return cast("T", self._again(key))
+            turn = self._making.setdefault(key, threading.Lock())
+        with turn:  # Who comes second waits, instead of making the same beside it.
+            with self._lock:
+                if version == self._version and key in self._derived:
+                    return cast("T", self._again(key))
+            try:
+                made = make()
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
+            with self._lock:
+                if version == self._version:
+                    self._derived[key] = made
+                    if len(self._derived) > _KEPT_DERIVED:
+                        self._derived.popitem(last=False)
+            return made
+
+    def _again(self, key: Hashable) -> Any:
+        self._derived.move_to_end(key)
+        return self._derived[key]
 
     def _turn_to(self, version: str) -> None:
         """Forget everything if another version was published."""

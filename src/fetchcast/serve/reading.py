@@ -27,6 +27,8 @@ _SPARK = 40
 MOST_POINTS = 6000
 """Observations in a chart; it is some 1,200 pixels wide."""
 HOWS: tuple[Literal["sum"], Literal["mean"], Literal["max"]] = ("sum", "mean", "max")
+ORDERS = {"name": "", "skill": "skill desc nulls last, ", "surprise": "surprise desc nulls last, "}
+"""How a list of series may be sorted; the name decides between equals."""
 _QUANTILES = "q025, q05, q10, q25, q50, q75, q90, q95, q975"
 
 
@@ -94,6 +96,15 @@ class SeriesView:
         return ZoneInfo(self.line.time_zone if self.line.frequency == "hourly" else "UTC")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A page of the series that were looked for."""
+
+    total: int
+    """Of all pages."""
+    lines: Sequence[SeriesLine]
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Reads the destination for whoever writes it down."""
@@ -108,24 +119,58 @@ class Reading:
 
     def lines(self) -> list[SeriesLine]:
         """Every series, by name. Empty if nothing was forecast yet."""
-        return self.store.derived("lines", lambda: self._lines(""))
+        return self.store.derived("lines", lambda: self._lines("select * from series"))
 
-    def _lines(self, who: str) -> list[SeriesLine]:
-        only, where = (f"and {who}", f"where {who}") if who else ("", "")
+    def found(self, *, find: str, sort: str, limit: int, offset: int) -> Found:
+        """The series whose names hold all words of ``find``: how many, and one page of them.
+
+        The database finds, sorts and counts: of ten thousand series only a page is read.
+
+        Args:
+            find: Words, whatever their case.
+            sort: One of `ORDERS`.
+            limit: How many on the page.
+            offset: How many before it.
+        """
+        key = ("found", find, sort, limit, offset)
+        return self.store.derived(key, lambda: self._found(find, sort, limit, offset))
+
+    def _found(self, find: str, sort: str, limit: int, offset: int) -> Found:
+        name = "lower(series || '/' || unique_id)"
+        words = [f"position({quoted(word)} in {name}) > 0" for word in find.lower().split()]
+        where = f" where {' and '.join(words)}" if words else ""
+        (count,) = rows(self.store.table(f"select count(*) as n from series{where}"))
+        chosen, part = f"select * from series{where}", f" limit {int(limit)} offset {int(offset)}"
+        order = f" order by {ORDERS[sort]}{self._by_name()}"
+        if ORDERS[sort]:
+            lines = self._lines(chosen, order + part)
+        else:
+            # What the order does not need is looked up for the page alone.
+            lines = self._lines(chosen + order + part, order)
+        return Found(total=count["n"], lines=lines)
+
+    def _by_name(self) -> str:
+        # By characters, as DuckDB does, whatever the language of the server is.
+        like = ' collate "C"' if self.store.kind == "postgresql" else ""
+        return f"series{like}, unique_id{like}"
+
+    def _lines(self, chosen: str, tail: str = "") -> list[SeriesLine]:
+        """The series that the query ``chosen`` gives, with how well each is forecast."""
         found = rows(
             self.store.table(
-                "select s.series, s.unique_id, s.unit, s.frequency, s.time_zone, s.observations, "
+                f"with chosen as ({chosen}) select * from (select "
+                "s.series, s.unique_id, s.unit, s.frequency, s.time_zone, s.observations, "
                 "s.scored, s.missing, s.first_ds, s.last_ds, s.note, "
-                "b.skill_climatology as skill, b.coverage_80, p.surprise "
-                f"from (select * from series {where}) s "
+                "b.skill_climatology as skill, b.coverage_80, p.surprise from chosen s "
                 "left join leaderboard b on b.series = s.series and b.unique_id = s.unique_id "
                 f"and b.model = {quoted(COMBINED)} "
                 "left join (select distinct on (series, unique_id) series, unique_id, "
                 "abs(y - q50) / nullif((q90 - q10) / 2, 0) as surprise from backtest "
-                f"where model = {quoted(COMBINED)} and y is not null {only} "
+                f"where model = {quoted(COMBINED)} and y is not null and (series, unique_id) in "
+                "(select series, unique_id from chosen) "
                 "order by series, unique_id, ds desc, step) p "
-                "on p.series = s.series and p.unique_id = s.unique_id "
-                "order by s.series, s.unique_id"
+                "on p.series = s.series and p.unique_id = s.unique_id) lines"
+                f"{tail or ' order by ' + self._by_name()}"
             )
         )
         return [SeriesLine(**row) for row in found]
@@ -149,7 +194,7 @@ class Reading:
     def line(self, series: str, unique_id: str) -> SeriesLine:
         """One series; raises `NotThere` with the nearest names."""
         who = f"series = {quoted(series)} and unique_id = {quoted(unique_id)}"
-        for line in self._lines(who):
+        for line in self._lines(f"select * from series where {who}"):
             return line
         lines = self.lines()
         names = [f"{line.series}/{line.unique_id}" for line in lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -55,7 +56,7 @@ class SeriesPage(msgspec.Struct, frozen=True, kw_only=True):
 
     total: int
     next: str | None
-    series: list[SeriesLine]
+    series: Sequence[SeriesLine]
 
 
 class _Quantiles(msgspec.Struct, frozen=True, kw_only=True):

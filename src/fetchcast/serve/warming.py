@@ -8,7 +8,9 @@ waits for it, and what cannot be read yet is left to the page that says so.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 
 from fetchcast.errors import FetchcastError
@@ -19,20 +21,41 @@ from fetchcast.serve.reading import NotThere, Reading
 _QUESTIONS = 3
 
 
-def warm_in_background(reading: Reading) -> None:
-    """Begin to `warm` and return."""
-    threading.Thread(target=warm, args=(reading,), name="warming", daemon=True).start()
+class Warming:
+    """Makes the first pages' values beside the app, until they are made or nobody wants them."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._warm, name="warming", daemon=True)
+
+    def start(self) -> None:
+        """Begin, and return at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the step that is under way: the database is closed after this."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _warm(self) -> None:
+        for step in _steps(self._reading):
+            if self._over.is_set():
+                return
+            with suppress(FetchcastError, NotThere):
+                step()
 
 
-def warm(reading: Reading) -> None:
-    """Make what the first pages need; it stays until another version is published."""
-    assets.assets()
-    rendering.prepare()
+def _steps(reading: Reading) -> Iterator[Callable[[], object]]:
+    """What the first pages need; it stays until another version is published."""
+    yield assets.assets
+    yield rendering.prepare
     for name in islice(reading.source.questions, _QUESTIONS):
-        with suppress(FetchcastError, NotThere):
-            question(reading, name, Controls())
+        yield partial(question, reading, name, Controls())
+    yield partial(listing.listing, reading, find="", sort="name", page=1)
     with suppress(FetchcastError):
-        shown = listing.listing(reading, find="", sort="name", page=1)
-        for line in shown.lines[:1]:
-            reading.view(line.series, line.unique_id)
-            reading.totals(line.series, line.unique_id)
+        first = listing.listing(reading, find="", sort="name", page=1).lines[:1]
+        for line in first:
+            yield partial(reading.view, line.series, line.unique_id)
+            yield partial(reading.totals, line.series, line.unique_id)
