@@ -28,6 +28,7 @@ __all__ = ["Source", "create_app", "serve"]
 
 _GZIP_LEAST_BYTES = 600
 _BACKLOG = 256
+_WARM_S = 1.0
 _GRACE_S = 2
 """How long Ctrl-C waits for answers that are under way; the stream of a run would never end."""
 
@@ -138,10 +139,12 @@ def serve(
     )
 
     def ready() -> None:
+        # The first page would wait for the same; so the address is told a moment later.
+        app.state.warming.wait(_WARM_S)
         if on_ready is not None:
             on_ready(url)
-        app.state.warming.start()
 
+    app.state.warming.start()
     with listener:
         _Server(config, ready).run(sockets=[listener])
 

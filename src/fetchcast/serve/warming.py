@@ -33,6 +33,10 @@ class Warming:
         """Begin, and return at once."""
         self._thread.start()
 
+    def wait(self, seconds: float) -> None:
+        """Return when it is done, or after ``seconds``."""
+        self._thread.join(seconds)
+
     def stop(self) -> None:
         """End after the step that is under way: the database is closed after this."""
         self._over.set()
