@@ -377,6 +377,7 @@ class _Flow:
             follower=follower,
             stored=writer.by_keys,
             lists=Lists(follower, writer, self.clock),
+            keep=writer.take,
             only=self.options.only,
             failed_only=self.options.failed_only,
             again=self.options.again,
@@ -388,9 +389,6 @@ class _Flow:
         with self.stage(Stage.EXTRACT, total):
             try:
                 stopped = await self.extract(writer, selection)
-                for outcome in selection.skipped:
-                    self.report.resources[outcome.request.resource].fates[Fate.SKIPPED] += 1
-                    await writer.put(outcome)
             finally:
                 self.keep_detected(writer, follower)
                 await writer.flush()
@@ -511,10 +509,7 @@ class _Flow:
             report.already = selection.already[name]
             report.repeated = selection.repeated[name]
             report.unselected = selection.unselected[name]
-        for outcome in selection.skipped:
-            self.report.fail(
-                outcome.request.key, _row(outcome.request.params), outcome.reason or ""
-            )
+        self.report.add_unasked()
         if stopped:
             self.report.stopped = stopped.reason
             self.report.end = RunEnd.STOPPED if stopped.own_cap else RunEnd.INCOMPLETE
@@ -566,7 +561,3 @@ class _Flow:
         self.events(StageStarted(stage=stage, at=self.clock.now(), total=total))
         yield
         self.events(StageEnded(stage=stage, at=self.clock.now()))
-
-
-def _row(params: object) -> str:
-    return ", ".join(f"{k}={v}" for k, v in params.items()) if isinstance(params, dict) else ""

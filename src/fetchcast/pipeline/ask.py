@@ -64,6 +64,7 @@ class Selection:
         follower: Says which calls follow from an answer.
         stored: The answers to these keys that are in the landing.
         lists: Knows which pages lists had that are asked again.
+        keep: Takes the end of a row that makes no call.
         only: One key, or its first digits; None for all.
         failed_only: Only calls that failed in an earlier run.
         again: Also calls that have landed.
@@ -76,6 +77,7 @@ class Selection:
     follower: Follower
     stored: Stored
     lists: Lists
+    keep: Callable[[Outcome], object]
     only: str | None = None
     failed_only: bool = False
     again: bool = False
@@ -85,10 +87,8 @@ class Selection:
     """Resource -> rows whose call another row of this run makes."""
     unselected: Counter[str] = field(default_factory=Counter)
     """Resource -> rows that ``only`` or ``failed_only`` leave out."""
-    skipped: list[Outcome] = field(default_factory=list)
-    """Rows that make no call."""
     rejected: int = 0
-    """How many of these are bad rows that nobody asked to skip."""
+    """Bad rows, which make no call, and which nobody asked to skip."""
     _pending: set[str] = field(default_factory=set)
     _ended: deque[str] = field(default_factory=deque)
     _commits: int = 0
@@ -264,16 +264,16 @@ class Selection:
     def _skip(self, row: Planned) -> None:
         self.rejected += row.rejected
         request = Request(key=skip_key(row), resource=row.resource, url="", params=row.params)
-        self.skipped.append(
-            Outcome(
-                request=request,
-                fate=Fate.SKIPPED,
-                answer=None,
-                attempts=0,
-                reason=row.reason,
-                finished_at=self.clock.now(),
-            )
+        outcome = Outcome(
+            request=request,
+            fate=Fate.SKIPPED,
+            answer=None,
+            attempts=0,
+            reason=row.reason,
+            finished_at=self.clock.now(),
         )
+        self.events(Ended(outcome=outcome))
+        self.keep(outcome)
 
 
 def _asking(request: Request, condition: Mapping[str, str] | None) -> Request:

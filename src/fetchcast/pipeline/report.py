@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fetchcast.events import Ended, Event, MorePlanned, RunEnd
 from fetchcast.forecast import Answered
-from fetchcast.records import Fate, Receipt
+from fetchcast.records import Fate, Outcome, Receipt
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +66,7 @@ class RunReport:
     """Which limit was found, how, and how much of it was used."""
     notes: list[str] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
+    _unasked: list[Outcome] = field(default_factory=list)
     extract_s: float = 0.0
     total_s: float = 0.0
     sent: int = 0
@@ -80,6 +81,14 @@ class RunReport:
             self.resources[outcome.request.resource].fates[outcome.fate] += 1
             if outcome.fate is Fate.FAILED:
                 self.fail(outcome.request.key, outcome.request.url, outcome.reason or "failed")
+            elif not outcome.request.url and len(self._unasked) < _SHOWN:
+                self._unasked.append(outcome)
+
+    def add_unasked(self) -> None:
+        """List the rows that make no call too, behind the calls that failed."""
+        for outcome in self._unasked:
+            row = ", ".join(f"{key}={value}" for key, value in outcome.request.params.items())
+            self.fail(outcome.request.key, row, outcome.reason or "")
 
     def fail(self, key: str, what: str, reason: str) -> None:
         """Keep a failure, if it is among the first."""
