@@ -9,6 +9,7 @@ import duckdb
 import msgspec
 import pytest
 
+from fetchcast import arun
 from fetchcast.clock import SystemClock
 from fetchcast.config import Pipeline, pipeline_from
 from fetchcast.errors import ConfigError
@@ -18,6 +19,7 @@ from fetchcast.landing.writer import open_writer
 from fetchcast.pipeline.ask import plans
 from fetchcast.pipeline.store import Store, Stored, shape_scope
 from fetchcast.records import Answer, Fate, Outcome
+from fetchcast.testing import json_reply, running_api
 
 NOW = 1_795_003_200.0
 
@@ -162,3 +164,20 @@ def test_a_child_table_does_not_mix_with_another_table(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="makes a child table 'things_parts'"):
         store(made)
     assert not (tmp_path / "things.duckdb").exists(), "nothing was loaded"
+
+
+async def test_tables_whose_names_differ_in_case_only_are_refused_before_any_call(
+    tmp_path: Path,
+) -> None:
+    """They are one table to a database."""
+    async with running_api({"/a": [json_reply([])]}) as api:
+        raw = {
+            "name": "x",
+            "api": {"base_url": api.url},
+            "resource": {"a": {"path": "a"}},
+            "table": {"Stops": {"from": "a"}, "stops": {"from": "a"}},
+        }
+        made = pipeline_from(raw, folder=tmp_path)
+        with pytest.raises(ConfigError, match="another name than 'Stops'"):
+            await arun(made)
+        assert api.hits == []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -246,4 +247,5 @@ def sweep(journal: Journal) -> None:
     known = {name for (name,) in journal.connection.execute("SELECT file FROM sealed")}
     for path in (journal.path.parent / FOLDER).glob("answers-*"):
         if path.name not in known:
-            path.unlink()
+            with suppress(PermissionError):  # Windows: somebody reads it; the next one removes it.
+                path.unlink()

@@ -9,6 +9,7 @@ them there. Whatever a kill leaves undone is finished by the next load, and by r
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -115,7 +116,13 @@ class ParquetFolder:
             sync(path)
         sync_folder(self._inner)
         replace_text(self._pending, json.dumps({table: path.name for table, path in fresh.items()}))
-        self._finish()
+        try:
+            self._finish()
+        except PermissionError:
+            if os.name != "nt":
+                raise
+            # Somebody reads the old file. The load has happened: our readers go by ``pending``, and
+            # the next load puts the files in place, or says why it cannot.
 
     def _finish(self) -> None:
         """Put in place what a committed load has written."""

@@ -293,9 +293,22 @@ def check_destinations(pipeline: Pipeline) -> None:
         ConfigError: If an address is none.
         DestinationError: If a database does not answer.
     """
+    _check_table_names(pipeline)
     for name, table in pipeline.table.items():
         for url in _addresses(table) or pipeline.destinations:
             open_destination(url, pipeline.folder).last_note(name)
+
+
+def _check_table_names(pipeline: Pipeline) -> None:
+    """Two tables whose names differ in case only are one to a database, and would be mixed."""
+    seen: dict[tuple[str, str], str] = {}
+    for name, table in pipeline.table.items():
+        for url in _addresses(table) or pipeline.destinations:
+            other = seen.setdefault((url, name.casefold()), name)
+            if other != name:
+                raise ConfigError(
+                    f"table.{name}", name, f"another name than {other!r}, which is the same table"
+                )
 
 
 def shape_scope(table: str) -> str:
