@@ -49,6 +49,7 @@ from fetchcast.pipeline.pacing import AnyPace, open_pacing
 from fetchcast.pipeline.predict import Told, predict
 from fetchcast.pipeline.report import Failure, ResourceReport, RunReport
 from fetchcast.pipeline.shared_row import ClusterPace, borrowing
+from fetchcast.pipeline.spread import Spread
 from fetchcast.pipeline.store import Store, Stored, check_destinations, shape_scope
 from fetchcast.pipeline.watermarks import Watermarks, keyless, known_marks
 from fetchcast.pipeline.watermarks import scope as watermark_scope
@@ -225,12 +226,16 @@ class _Flow:
     plans: list[Plan] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     pace: AnyPace | ClusterPace | None = None
+    spread: Spread | None = None
+    """For the stages that are computed; None in this process."""
 
     @asynccontextmanager
     async def executing(self) -> AsyncIterator[None]:
         """Open the executor that the file names."""
         async with open_executor(self.pipeline.executor, self.pipeline.folder) as executor:
             self.executor = executor
+            if not self.pipeline.executor.is_local:
+                self.spread = Spread(executor, asyncio.get_running_loop())
             for note in executor.notes:
                 self.events(Notice(at=self.clock.now(), text=note))
             yield
@@ -529,6 +534,7 @@ class _Flow:
                 again=not self.options.ask,
                 midway=midway,
                 functions=self.hooks.row,
+                spread=self.spread,
             )
             return store.all(reader)
 
@@ -543,6 +549,7 @@ class _Flow:
                 now=self.clock.now(),
                 again=self.options.again,
                 processes=self.options.processes,
+                spread=self.spread,
                 progress=Told(self.notice, self.clock.monotonic),
             )
         self.report.receipts += predicted.receipts

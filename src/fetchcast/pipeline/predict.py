@@ -22,6 +22,7 @@ from fetchcast.forecast import (
 )
 from fetchcast.forecast.tables import SCHEMAS
 from fetchcast.load.destinations import open_destination
+from fetchcast.pipeline.spread import Spread
 from fetchcast.records import Batch, Destination, Disposition, Receipt, Target
 
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -85,7 +86,7 @@ class _Work:
     run_id: str
     now: float
     again: bool
-    processes: Processes
+    processes: Processes | Spread
     progress: Progress | None
     predicted: Predicted
     made: dict[str, Tables] = field(default_factory=dict)
@@ -101,6 +102,7 @@ def predict(
     now: float,
     again: bool = False,
     processes: int = 1,
+    spread: Spread | None = None,
     progress: Progress | None = None,
 ) -> Predicted:
     """Forecast the series of ``pipeline`` that have new rows, and answer its questions.
@@ -113,6 +115,7 @@ def predict(
         now: Seconds since 1970.
         again: Forecast everything, new rows or not.
         processes: How many may fit models at once, where there are many to fit.
+        spread: An executor on which they are fitted instead.
         progress: Told how far it is.
     """
     predicted = Predicted()
@@ -125,7 +128,7 @@ def predict(
             run_id=run_id,
             now=now,
             again=again,
-            processes=pool,
+            processes=spread or pool,
             progress=progress,
             predicted=predicted,
         )

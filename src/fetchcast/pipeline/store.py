@@ -19,6 +19,7 @@ from fetchcast.landing.reader import Reader
 from fetchcast.load.destinations import open_destination
 from fetchcast.pipeline.ahead import ahead
 from fetchcast.pipeline.forms import forms
+from fetchcast.pipeline.spread import Spread, shaped_afar
 from fetchcast.plan.planner import Plan
 from fetchcast.records import (
     Batch,
@@ -90,6 +91,7 @@ class Store:
         again: Shape and load everything again, also what was loaded before.
         midway: More is on its way: leave out tables that each load makes anew.
         functions: Table -> what each of its rows is put through.
+        spread: Where answers are shaped; None for this process.
     """
 
     pipeline: Pipeline
@@ -99,6 +101,7 @@ class Store:
     again: bool = False
     midway: bool = False
     functions: Mapping[str, RowFunction] = field(default_factory=dict)
+    spread: Spread | None = None
     _learnt: dict[str, dict[str, str]] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
     _owners: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -272,8 +275,13 @@ class Store:
             resources=todo.table.sources,
             fates=(Fate.LANDED, Fate.EMPTY),
         )
-        for chunk in _chunks(answers, forms(self.pipeline)):
-            yield todo.shaper.shape(chunk)
+        read = forms(self.pipeline)
+        chunks = _chunks(answers, read)
+        # A function of the user's own is called in this process, where it was given.
+        if self.spread is None or todo.note.table in self.functions:
+            yield from map(todo.shaper.shape, chunks)
+        else:
+            yield from shaped_afar(self.spread, todo.shaper, todo.table, read, chunks)
 
 
 def newest(rows: pa.Table, key: Sequence[str]) -> pa.Table:

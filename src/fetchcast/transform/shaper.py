@@ -23,7 +23,7 @@ from fetchcast.transform.plan_rows import PlanColumns
 from fetchcast.transform.reading import Unreadable, read_exactly
 from fetchcast.transform.rejects import rejects_batch
 from fetchcast.transform.reshape import RowFunction, reshape_for
-from fetchcast.transform.schema import ARROW_TYPES
+from fetchcast.transform.schema import ARROW_TYPES, from_state, to_state
 from fetchcast.transform.unfolding import Folded, Forms, unfolded_shapes
 
 CODE_VERSION = 1
@@ -94,6 +94,18 @@ class Shaper:
     def memory(self) -> bytes:
         """What was learnt about the schema, for the next run."""
         return msgspec.json.encode(self._model.state())
+
+    def knowledge(self) -> bytes:
+        """Everything learnt in this run: also of columns from beside the body."""
+        beside = [to_state(outside.node) for outside in self._outside]
+        return msgspec.json.encode([self._model.state(), beside])
+
+    def know(self, knowledge: bytes) -> None:
+        """Go on from what another shaper of the same table knew."""
+        model, beside = msgspec.json.decode(knowledge)
+        self._model.restore(model)
+        for outside, state in zip(self._outside, beside, strict=True):
+            outside.node = from_state(state)
 
     def schema(self) -> dict[str, dict[str, str]]:
         """Table -> column -> type, as far as values were seen; child tables too."""

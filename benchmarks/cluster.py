@@ -1,0 +1,202 @@
+"""What does one coordinator cost, and what do two workers bring?
+
+    python benchmarks/cluster.py [coordinator] [shaping] [calls]
+
+coordinator  1,000 simulated lessees on one coordinator, in virtual time; its CPU is real
+shaping      60 KB bodies on a cluster with one worker and with two
+calls        four workers against an API with one limit, known and found
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fetchcast.config import read_pipeline
+from fetchcast.executors import ExecutorOptions, open_executor
+from fetchcast.extract.lease import Coordinator
+from fetchcast.extract.pace import PaceOptions
+from fetchcast.pipeline import RunOptions, arun
+from fetchcast.pipeline.spread import Spread, shaped_afar
+from fetchcast.records import Fate, Landed
+from fetchcast.testing.cluster import running_cluster
+from fetchcast.testing.simulation.cluster import Cluster
+from fetchcast.testing.simulation.gates import TokenBucket
+from fetchcast.testing.simulation.world import Network, Server
+from fetchcast.transform import Shaper
+from fetchcast.transform.options import TableOptions
+
+CHILD = Path(__file__).parents[1] / "tests" / "integration" / "limits_child.py"
+
+
+def coordinator() -> None:
+    """50,000 calls a second, lent to more and more lessees."""
+    print("| lessees | limit | memory | calls/s | over the limit | refused | CPU a lease | cores |")
+    print("|--:|--:|---|--:|--:|--:|--:|--:|")
+    for lessees, limit, known in (
+        (8, 200, False),
+        (8, 3_000, False),
+        (100, 10_000, True),
+        (1_000, 50_000, True),
+    ):
+        one(lessees, limit, known=known)
+
+
+def one(lessees: int, limit: int, *, known: bool) -> None:
+    network = Network(one_way_s=0.005, jitter_s=0.001, service_s=0.02, spread=0.2)
+    options = PaceOptions(max_rate=float(limit)) if known else PaceOptions()
+    desk = Coordinator(options, max_connections=100_000, wall=1e9)
+    server = Server(network=network, gates=[TokenBucket(limit, limit / 10)])
+    calls = max(10 * limit // lessees, 1)
+    books = Cluster(server, desk, workers=lessees, calls=calls).run()
+    # Over any second; the bucket lets a tenth of a second's calls through beside.
+    bins = [books.arrived_per_bin.get(number, 0) for number in range(int(books.last_at * 10))]
+    over = max(0.0, max(map(sum, zip(*(bins[at:] for at in range(10)), strict=False))) / limit - 1)
+    lasted = books.last_at - books.first_at
+    print(
+        f"| {lessees:,} | {limit:,}/s | {'your cap' if known else 'none'} "
+        f"| {books.per_second:,.0f} | {over:.2%} | {books.refused_share:.2%} "
+        f"| {1e3 * books.coordinator_cpu_s / books.leases:.3f} ms "
+        f"| {books.coordinator_cpu_s / lasted:.2f} |",
+        flush=True,
+    )
+
+
+def bodies(count: int) -> list[Landed]:
+    chance = random.Random(7)
+    made = []
+    for number in range(count):
+        rows = [
+            {
+                "id": f"{number}-{row}",
+                "at": f"2024-0{1 + row % 9}-1{row % 9}T10:00:00Z",
+                "price": round(chance.random() * 100, 2),
+                "count": chance.randrange(1000),
+                "name": "".join(chance.choices("abcdefgh ", k=24)),
+                "place": {"lat": chance.random(), "lon": chance.random(), "zip": str(row)},
+            }
+            for row in range(330)
+        ]
+        body = json.dumps({"rows": rows}).encode()
+        made.append(
+            Landed(
+                seq=number,
+                key=f"{number:032x}",
+                resource="r",
+                url="http://x",
+                params={},
+                fate=Fate.LANDED,
+                status=200,
+                headers={},
+                body=body,
+                attempts=1,
+                reason=None,
+                finished_at=1.0,
+            )
+        )
+    return made
+
+
+async def shaping(rounds: int = 3) -> None:
+    answers = bodies(600)
+    print(f"{len(answers)} bodies of {len(answers[0].body) / 1e3:.0f} KB, {rounds} rounds")
+    options = TableOptions(source="r", rows="rows[*]")
+    chunks = [answers[start : start + 50] for start in range(0, len(answers), 50)]
+    best: dict[int, float] = {}
+    for _ in range(rounds):
+        for workers in (1, 2):
+            with running_cluster(workers, threads=1) as cluster:
+                where = ExecutorOptions(run=cluster.address)
+                async with open_executor(where, Path()) as executor:
+                    spread = Spread(executor, asyncio.get_running_loop())
+
+                    def shape(spread: Spread = spread) -> float:
+                        shaper = Shaper("t", options)
+                        for _ in shaped_afar(spread, shaper, options, {}, iter(chunks[:4])):
+                            pass  # Imports on the workers.
+                        begun = time.perf_counter()
+                        shaper = Shaper("t", options)
+                        rows = 0
+                        for shaped in shaped_afar(spread, shaper, options, {}, iter(chunks)):
+                            rows += shaped.batches[0].rows.num_rows
+                        assert rows == 330 * len(answers)
+                        return time.perf_counter() - begun
+
+                    took = await asyncio.to_thread(shape)
+                    best[workers] = min(took, best.get(workers, took))
+    print(f"one worker {best[1]:.2f} s, two workers {best[2]:.2f} s: {best[1] / best[2]:.2f} x")
+
+
+async def calls(count: int = 20_000) -> None:
+    print("| limit | known | used | refused | committed | seconds |")
+    print("|--:|---|--:|--:|--:|--:|")
+    for limit, burst, known in (
+        (200, 20, True),
+        (200, 20, False),
+        (3_000, 100, True),
+        (3_000, 100, False),
+    ):
+        await one_run(count, limit, burst, known=known)
+
+
+async def one_run(count: int, limit: int, burst: int, *, known: bool) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_cluster(4) as cluster,
+        subprocess.Popen(  # noqa: ASYNC220  before anything runs
+            [sys.executable, str(CHILD), "rate", str(limit), str(burst), "20"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as api,
+    ):
+        assert api.stdout is not None
+        assert api.stdin is not None
+        try:
+            url = api.stdout.readline().strip()
+            file = Path(folder) / "calls.toml"
+            numbers = "\n".join(map(str, range(count)))
+            (Path(folder) / "n.csv").write_text(f"n\n{numbers}\n")
+            cap = f"[limits]\nmax_rate = {0.99 * limit}\n" if known else ""
+            file.write_text(
+                f'name = "calls"\n[api]\nbase_url = "{url}"\n[resource.calls]\npath = "c/{{n}}"\n'
+                f'params = {{ n = {{ csv = "n.csv", column = "n" }} }}\n{cap}'
+                f'[executor]\nrun = "{cluster.address}"\n'
+            )
+            report = await arun(read_pipeline(file), options=RunOptions(forecast=False))
+            api.stdin.write("?\n")
+            api.stdin.flush()
+            books = json.loads(api.stdout.readline())
+        finally:
+            api.kill()
+    lasted = books["last_at"] - books["first_at"]
+    used = books["accepted"] / (burst + limit * lasted)
+    refused = books["refused"] / (books["refused"] + books["accepted"])
+    landed = report.resources["calls"].fates[Fate.LANDED]
+    print(
+        f"| {limit:,}/s | {'yes' if known else 'no'} | {used:.1%} | {refused:.2%} "
+        f"| {landed:,} of {books['accepted']:,} | {lasted:.1f} |",
+        flush=True,
+    )
+    print(f"  {report.pace}", file=sys.stderr)
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or ["coordinator", "shaping", "calls"]
+    for name in wanted:
+        if name == "coordinator":
+            coordinator()
+        elif name == "shaping":
+            asyncio.run(shaping())
+        else:
+            asyncio.run(calls())
+
+
+if __name__ == "__main__":
+    main()
