@@ -30,6 +30,7 @@ PAGES = [
     ROOT / "docs/how-to/python.md",
     ROOT / "docs/how-to/parameters.md",
     ROOT / "docs/how-to/requests.md",
+    ROOT / "docs/explanation/forecast.md",
     ROOT / "docs/how-to/pages.md",
     ROOT / "docs/how-to/parents.md",
     ROOT / "docs/how-to/auth.md",

@@ -219,6 +219,10 @@ def test_every_frequency(start, step, frequency, count):
 
 
 BAD = {
+    "beyond all numbers": (
+        daily([1.0, 1e200, *noise(40)], unique_id="bad"),
+        "1 rows have no usable number in y",
+    ),
     "two points": (daily([1.0, 2.0], unique_id="bad"), "2 observations are too few"),
     "infinite": (
         daily([1.0, float("inf"), *noise(40)], unique_id="bad"),
@@ -326,6 +330,8 @@ def test_unsorted_rows_change_nothing():
         (pa.table({"ds": ["yesterday"], "y": [1.0]}), "text that is no date"),
         (pa.table({"ds": [3], "y": [1.0]}), "a date or a timestamp is needed"),
         (pa.table({"ds": [START], "y": [[1.0]]}), "numbers are needed"),
+        (pa.table({"ds": [START], "y": [1.0], "scored": ["x"]}), "true or false is needed"),
+        (pa.table({"ds": [START], "y": [1.0], "scheduled": ["x"]}), "scheduled holds text"),
         (daily([1.0, 2.0]), "2 observations are too few"),
     ],
 )
@@ -464,3 +470,10 @@ def test_a_worked_example_of_a_model_of_your_own():
     assert board["combined"]["skill_climatology"] > 0.4
     ahead = of(found.tables["forecast"], model="combined")["q50"].to_numpy()
     assert ahead[:7].max() < 20 < ahead[7:].min()
+
+
+def test_numbers_so_small_that_their_squares_vanish():
+    found = forecast(daily(noise(90) * 1e-200))
+    row = of(found.tables["leaderboard"], unique_id="ALL", model="combined").to_pylist()[0]
+    assert row["mase"] > 0
+    assert of(found.tables["forecast"], model="combined")["q50"][0].as_py() > 0

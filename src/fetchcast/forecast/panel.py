@@ -33,6 +33,8 @@ from fetchcast.forecast.resting import SUNDAY, resting_days
 _PANEL_SERIES = 1024
 _LEAST = 4
 _MIXED = 5
+_LARGEST = 1e100
+"""Squares of larger numbers, and their sums, are no numbers any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +295,7 @@ def read(name: str, rows: pa.Table, options: SeriesOptions) -> Columns:
     ids, codes = _ids(name, rows)
     stamps, zoned, bad_stamp = _stamps(name, rows, options)
     y, bad_y = _numbers(name, rows)
-    scored = _flags(rows)
+    scored = _flags(name, rows)
     scheduled = _instants(name, rows, options)
     known = _ahead(name, rows, options)
     usable = ~bad_stamp & ~bad_y
@@ -346,7 +348,7 @@ def _stamps(name: str, rows: pa.Table, options: SeriesOptions) -> tuple[Ints, bo
     """``ds`` in microseconds, whether it had a time zone, and which rows have none."""
     column = rows["ds"]
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = _parsed(name, column)
+        column = _parsed(name, column, "ds")
     zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
     if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
         raise SeriesError(name, f"ds is of type {column.type}; a date or a timestamp is needed")
@@ -367,14 +369,15 @@ def _local(stamps: Ints, options: SeriesOptions) -> Ints:
     return shown
 
 
-def _parsed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _parsed(name: str, column: pa.ChunkedArray, which: str) -> pa.ChunkedArray:
     try:
         return column.cast(pa.timestamp("us"))
     except pa.ArrowInvalid:
         try:
             return column.cast(pa.timestamp("us", "UTC"))
         except pa.ArrowInvalid as problem:
-            raise SeriesError(name, f"ds holds text that is no date: {problem}") from problem
+            text = f"{which} holds text that is no date: {problem}"
+            raise SeriesError(name, text) from problem
 
 
 def _numbers(name: str, rows: pa.Table) -> tuple[Floats, Bools]:
@@ -387,7 +390,7 @@ def _numbers(name: str, rows: pa.Table) -> tuple[Floats, Bools]:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as problem:
         raise SeriesError(name, f"y is of type {column.type}; numbers are needed") from problem
     y = np.array(numbers.to_numpy(), np.float64)
-    return y, np.isinf(y)
+    return y, np.abs(y) > _LARGEST
 
 
 def _ahead(name: str, rows: pa.Table, options: SeriesOptions) -> Floats | None:
@@ -418,13 +421,17 @@ def _from_text(column: pa.ChunkedArray) -> tuple[Floats, Bools]:
             y[row] = float(text) if text not in (None, "") else np.nan
         except ValueError:
             bad[row] = True
-    return y, bad | np.isinf(y)
+    return y, bad | (np.abs(y) > _LARGEST)
 
 
-def _flags(rows: pa.Table) -> Bools:
+def _flags(name: str, rows: pa.Table) -> Bools:
     if "scored" not in rows.column_names:
         return np.ones(rows.num_rows, np.bool_)
-    flags = pc.fill_null(rows["scored"].cast(pa.bool_()), fill_value=False)
+    try:
+        flags = pc.fill_null(rows["scored"].cast(pa.bool_()), fill_value=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as problem:
+        kind = rows["scored"].type
+        raise SeriesError(name, f"scored is of type {kind}; true or false is needed") from problem
     return np.array(flags.to_numpy(zero_copy_only=False), np.bool_)
 
 
@@ -433,7 +440,7 @@ def _instants(name: str, rows: pa.Table, options: SeriesOptions) -> Ints | None:
         return None
     column = rows["scheduled"]
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = _parsed(name, column)
+        column = _parsed(name, column, "scheduled")
     if not pa.types.is_timestamp(column.type):
         raise SeriesError(name, f"scheduled is of type {column.type}; a timestamp is needed")
     if column.type.tz is None:

@@ -64,7 +64,9 @@ def _points(seen: Trial, nine: Floats, mean: Floats) -> dict[str, Floats]:
     scale = seen.scale[:, None]
     sound = np.broadcast_to(scale > 0, y.shape)
     safe = np.where(sound, scale, 1.0)
-    squares = np.where(sound, seen.scale_squared[:, None], 1.0)
+    # The squares of very small changes are 0 where the changes themselves are not.
+    squared = np.broadcast_to(seen.scale_squared[:, None] > 0, y.shape)
+    squares = np.where(squared, seen.scale_squared[:, None], 1.0)
     size = np.abs(y) + np.abs(q[500])
     return {
         "n": np.ones_like(y),
@@ -80,7 +82,7 @@ def _points(seen: Trial, nine: Floats, mean: Floats) -> dict[str, Floats]:
         "in_95": _share(inside(y, q[25], q[975])),
         "scaled": np.where(sound, absolute / safe, 0.0),
         "scaled_n": _share(sound),
-        "squared": np.where(sound, error**2 / squares, 0.0),
+        "squared": np.where(squared, error**2 / squares, 0.0),
     }
 
 
