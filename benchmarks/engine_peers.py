@@ -167,7 +167,7 @@ CLIENTS: dict[str, Callable[[str, int, int], None]] = {
 }
 
 
-def main(name: str, url: str, count: int, width: int) -> None:
+def measured(name: str, url: str, count: int, width: int) -> None:
     if name == "floor":
         print(json.dumps(floor(url, count, width)))
         return
@@ -185,4 +185,4 @@ def main(name: str, url: str, count: int, width: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    measured(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
