@@ -11,6 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from fetchcast import Pipeline, arun
+from fetchcast.pipeline.draft import draft_openapi
+
 PRH = Path(__file__).parents[1] / "data" / "prh-ytj-v3.openapi.yaml"
 
 
@@ -106,15 +109,16 @@ def pets(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_parents_dates_bodies_and_keys_are_as_the_document_wants_them(
+async def test_parents_dates_bodies_and_keys_are_as_the_document_wants_them(
     scheme: str, pets: tuple[Path, str], tmp_path: Path
 ) -> None:
     """Prism answers 401 without the key and 422 to a call that its document does not allow."""
     source, url = pets
-    fetchcast("import", "openapi", source, "--only", scheme, "--out", "p.toml", folder=tmp_path)
-    secrets = ("EXAMPLE_TOKEN", "EXAMPLE_USER", "EXAMPLE_PASSWORD", "EXAMPLE_API_KEY")
-    (tmp_path / ".env").write_text("".join(f"{name}=0123456789\n" for name in secrets))
-    fetchcast("run", "p.toml", "--base-url", url, "--progress", "none", folder=tmp_path)
+    made = await draft_openapi(str(source), [scheme])
+    raw = {**made.document, "name": "p", "api": {**made.document["api"], "base_url": url}}
+    secrets = dict.fromkeys(made.secrets, "0123456789")
+    report = await arun(Pipeline.from_dict(raw, folder=tmp_path, environment=secrets))
+    assert report.end == 0, report.failures
     for table, count in (("pets", 60), ("visits", 4), ("found", 2)):
         found = rows(tmp_path / "p.duckdb", f"select count(*) from {table}_{scheme}")
         assert found == [(count,)]

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetchcast import Pipeline
 from fetchcast.cli.main import cli
 from fetchcast.errors import ConfigError
 from fetchcast.extract.auth.hygiene import check_secrets
@@ -22,6 +23,7 @@ def file(command: str) -> dict[str, Any]:
     assert read == made.document
     assert HIDDEN not in made.text + "".join(made.notes)
     check_secrets(read)
+    Pipeline.from_dict(read, environment=dict.fromkeys(made.secrets, "0123456789"))
     return read
 
 

@@ -1,13 +1,18 @@
 """`fetchcast import dlt`: a rest_api dict, read and never run."""
 
+import copy
 import json
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fetchcast import Pipeline
 from fetchcast.cli.main import cli
 from fetchcast.errors import FileUnreadable
 from fetchcast.plan.adopt.dlt import adopt_dlt, read_dlt
@@ -77,6 +82,7 @@ def adopt(read: dict[str, Any]) -> dict[str, Any]:
     made = adopt_dlt(read, where="config.json")
     document = tomllib.loads(made.text)
     assert document == made.document
+    Pipeline.from_dict(document, environment=dict.fromkeys(made.secrets, "0123456789"))
     return document
 
 
@@ -167,6 +173,31 @@ def test_a_key_among_the_parameters_becomes_auth() -> None:
     key = {"type": "api_key", "key": "${X_API_KEY}", "name": "api_key", "in": "query"}
     assert made["api"]["auth"] == key
     assert made["resource"]["a"] == {"path": "a", "paginator": "auto"}
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=8)
+JUNK = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.text(max_size=5), SCALARS)
+WHOLE = read_dlt(PROGRAM, "github.py")
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    pairs = value.items() if isinstance(value, dict) else ()
+    pairs = enumerate(value) if isinstance(value, list) else pairs
+    below = [place for key, one in pairs for place in places(one, (*path, key))]
+    return [*([path] if path else []), *below]
+
+
+@settings(max_examples=100, deadline=None)
+@given(path=st.sampled_from(places(WHOLE)), junk=JUNK)
+def test_damage_is_told_or_survived(path: tuple[Any, ...], junk: Any) -> None:
+    made = copy.deepcopy(WHOLE)
+    place = made
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = junk
+    with suppress(FileUnreadable):
+        text = adopt_dlt(made, where="c.json").text
+        tomllib.loads(text)
 
 
 @pytest.mark.parametrize(

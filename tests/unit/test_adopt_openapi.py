@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from fetchcast import Pipeline
 from fetchcast.cli.main import cli
 from fetchcast.errors import FileUnreadable
 from fetchcast.plan.adopt import Adopted
@@ -38,6 +39,7 @@ def described(paths: dict[str, Any], **more: Any) -> dict[str, Any]:
 def adopt(document: dict[str, Any], **options: Any) -> Adopted:
     made = adopt_openapi(document, where="api.json", **options)
     assert tomllib.loads(made.text) == made.document
+    Pipeline.from_dict(made.document, environment=dict.fromkeys(made.secrets, "0123456789"))
     return made
 
 

@@ -39,6 +39,16 @@ class Address:
     """Further keys in the query."""
 
 
+def is_address(url: str) -> bool:
+    """Whether ``url`` is one that can be asked, without a password or a hole in it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    known = parts.scheme in {"http", "https"} and parts.hostname and not parts.username
+    return bool(known) and not re.search(r"[\s{}]", url)
+
+
 def take_apart(url: str) -> Address:
     """What of ``url`` stays, and what of it may be another value in the next call.
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from fetchcast.errors import FileUnreadable
 from fetchcast.plan.adopt import Adopted
+from fetchcast.plan.adopt.document import as_dict, as_list, without_nulls
 from fetchcast.plan.adopt.secrets import is_secret, placeholder, variable
 
 _SECRET_CALL = re.compile(r"dlt\.(secrets|config)|os\.(environ|getenv)|getenv|environ")
@@ -117,8 +118,8 @@ class _Adoption:
 
     def __init__(self, config: Mapping[str, Any], where: str) -> None:
         self._config, self._where = config, where
-        self._client = config.get("client") or {}
-        self._defaults = config.get("resource_defaults") or {}
+        self._client = as_dict(config.get("client"))
+        self._defaults = as_dict(config.get("resource_defaults"))
         self._host = urlsplit(str(self._client.get("base_url", ""))).hostname or "api"
         self._api: dict[str, Any] = {}
         self._notes: list[str] = []
@@ -132,10 +133,11 @@ class _Adoption:
         self._api["base_url"] = base_url
         file: dict[str, Any] = {"api": self._api, "resource": {}, "table": {}}
         self._credentials(self._api)
-        for raw in self._config.get("resources") or []:
+        for raw in as_list(self._config.get("resources")):
             self._resource(raw if isinstance(raw, dict) else {"name": raw, "endpoint": raw}, file)
         if not file["resource"]:
             raise FileUnreadable(self._where, "has no resources that can be asked")
+        file = without_nulls(file)
         found = re.findall(r"\$\{(\w+)\}", json.dumps(file, default=str))
         secrets = tuple(dict.fromkeys([*self._secrets, *found]))
         return Adopted(
@@ -153,8 +155,7 @@ class _Adoption:
     # The client.
 
     def _credentials(self, api: dict[str, Any]) -> None:
-        headers = self._client.get("headers") or {}
-        if headers:
+        if headers := as_dict(self._client.get("headers")):
             api["headers"] = {
                 str(name): self._secret(value, str(name)) if is_secret(str(name)) else str(value)
                 for name, value in headers.items()
@@ -192,7 +193,7 @@ class _Adoption:
             "client_id": self._secret(auth.get("client_id"), "client", "id"),
             "client_secret": self._secret(auth.get("client_secret"), "client", "secret"),
         }
-        data = auth.get("access_token_request_data") or {}
+        data = as_dict(auth.get("access_token_request_data"))
         return made | {key: str(data[key]) for key in ("scope", "audience") if key in data}
 
     # A resource and its table.
@@ -219,18 +220,16 @@ class _Adoption:
         paginator = endpoint.get("paginator", self._client.get("paginator")) or "auto"
         if (made := self._paginator(name, paginator)) is not None:
             resource["paginator"] = made
-        if answer := self._answer(name, endpoint.get("response_actions") or []):
+        if answer := self._answer(name, as_list(endpoint.get("response_actions"))):
             resource["answer"] = answer
         file["resource"][name] = resource
         file["table"][name] = self._table(name, said, endpoint, params)
 
     def _endpoint(self, raw: Mapping[str, Any], name: str) -> dict[str, Any]:
-        defaults = self._defaults.get("endpoint") or {}
-        own = raw.get("endpoint", name)
-        if isinstance(own, str):
-            own = {"path": own}
+        defaults, said = as_dict(self._defaults.get("endpoint")), raw.get("endpoint", name)
+        own = {"path": said} if isinstance(said, str) else as_dict(said)
         merged = {**defaults, **own}
-        merged["params"] = {**(defaults.get("params") or {}), **(own.get("params") or {})}
+        merged["params"] = {**as_dict(defaults.get("params")), **as_dict(own.get("params"))}
         merged.setdefault("path", name)
         return merged
 
@@ -295,7 +294,7 @@ class _Adoption:
         if not isinstance(paginator, dict):
             self._notes.append(f"left out the paginator of {name}: it is code")
             return "auto"
-        kind = paginator.get("type")
+        kind = str(paginator.get("type"))
         if kind in {"auto", "single_page"}:
             return kind
         plans: dict[str, tuple[str, dict[str, str]]] = {
@@ -314,7 +313,7 @@ class _Adoption:
         }  # fmt: skip
         if kind not in plans:
             raise FileUnreadable(self._where, f"{name}: paginator {kind!r} has no counterpart")
-        ours, names = plans[str(kind)]
+        ours, names = plans[kind]
         taken = {names[key]: _path_text(value) for key, value in paginator.items()
                  if key in names and value is not None}  # fmt: skip
         defaults = {"next_url": {"path": "next"}, "cursor": {"param": "cursor"}}.get(ours, {})
@@ -347,7 +346,7 @@ class _Adoption:
         if rows := _rows(endpoint.get("data_selector")):
             table["rows"] = rows
         carry = {word: f"param:{word}" for word, value in params.items() if isinstance(value, dict)}
-        for field in said.get("include_from_parent") or []:
+        for field in as_list(said.get("include_from_parent")):
             if not any(isinstance(one, dict) and one.get("field") == field
                        for one in params.values()):  # fmt: skip
                 self._notes.append(
@@ -364,17 +363,17 @@ class _Adoption:
         if not isinstance(columns, dict):
             return {}
         types = {
-            name: _TYPES.get(str((one or {}).get("data_type"))) for name, one in columns.items()
+            name: _TYPES.get(str(as_dict(one).get("data_type"))) for name, one in columns.items()
         }
         return {name: kind for name, kind in types.items() if kind is not None}
 
     def _writing(self, said: Mapping[str, Any]) -> dict[str, Any]:
         made: dict[str, Any] = {}
         write = said.get("write_disposition")
-        write = write.get("disposition") if isinstance(write, dict) else write
+        write = str(write.get("disposition") if isinstance(write, dict) else write or "")
         key = said.get("primary_key")
-        if key and write in {None, "merge"}:
-            made["key"] = [key] if isinstance(key, str) else list(key)
+        if key and write in {"", "merge"}:
+            made["key"] = [key] if isinstance(key, str) else [str(one) for one in as_list(key)]
         elif write in {"append", "replace"}:
             made["write"] = write
         contract = said.get("schema_contract")

@@ -64,7 +64,7 @@ class References:
                 raise FileUnreadable(self._where, f"at {at}: references in a circle: {chain}")
             hops.append(text)
             value = self._target(text, at)
-        return value if isinstance(value, dict) else {}
+        return as_dict(value)
 
     def broken(self) -> list[tuple[str, str]]:
         """Every reference of the document that leads nowhere, with the place it stands at."""
@@ -98,6 +98,25 @@ class References:
         nearest = get_close_matches(key, names, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         return f"at {at}: $ref {text!r} leads nowhere: there is no {key!r}{hint}"
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """``value`` if it is an object, else an empty one: documents have anything anywhere."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """``value`` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def without_nulls(value: Any) -> Any:
+    """``value`` without what is null in it: TOML has none."""
+    if isinstance(value, dict):
+        return {str(k): without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [without_nulls(one) for one in value if one is not None]
+    return value
 
 
 _NOTHING = object()

@@ -10,7 +10,8 @@ from urllib.parse import urljoin, urlsplit
 
 from fetchcast.errors import FileUnreadable
 from fetchcast.plan.adopt import Adopted
-from fetchcast.plan.adopt.document import References
+from fetchcast.plan.adopt.address import is_address
+from fetchcast.plan.adopt.document import References, as_dict, as_list, without_nulls
 from fetchcast.plan.adopt.paging import Taken, guess_paginator, paging_names
 from fetchcast.plan.adopt.schemas import Schemas, example_in, kind_of
 from fetchcast.plan.adopt.security import Guard, guard_of
@@ -53,9 +54,13 @@ class _Operation:
 
     def matches(self, wanted: str) -> bool:
         """Whether a word of ``--only`` means this operation."""
-        tags = self.said.get("tags") or []
         called = (self.path, f"{self.method.upper()} {self.path}", self.said.get("operationId"))
-        return wanted in called or wanted in tags or wanted == self.name
+        return wanted in called or wanted in self.tags or wanted == self.name
+
+    @property
+    def tags(self) -> list[str]:
+        """The groups that the document puts it in."""
+        return [tag for tag in as_list(self.said.get("tags")) if isinstance(tag, str)]
 
 
 def adopt_openapi(
@@ -132,10 +137,10 @@ class _Adoption:
     ) -> list[dict[str, Any]]:
         """The parameters of the path and of the operation, which wins."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
-        for one in [*(shared.get("parameters") or []), *(said.get("parameters") or [])]:
+        for one in [*as_list(shared.get("parameters")), *as_list(said.get("parameters"))]:
             param = self._references.follow(one, f"{at}.parameters")
-            if isinstance(param.get("name"), str):
-                found[param["name"], str(param.get("in"))] = param
+            if isinstance(param.get("name"), str) and isinstance(param.get("in"), str):
+                found[param["name"], param["in"]] = param
         return [*found.values()]
 
     def _chosen(self, only: Sequence[str]) -> list[_Operation]:
@@ -160,7 +165,7 @@ class _Adoption:
             problem = "describes no call whose answer is JSON, NDJSON, CSV or XML"
             raise FileUnreadable(self._where, problem)
         if len(fit) > _MOST and not only:
-            tags = sorted({str(tag) for one in fit for tag in one.said.get("tags") or []})
+            tags = sorted({tag for one in fit for tag in one.tags})
             shown = f"tags: {', '.join(tags[:20])}" if tags else f"paths like {fit[0].path}"
             problem = f"describes {len(fit)} calls; say which with --only, once or more ({shown})"
             raise FileUnreadable(self._where, problem)
@@ -170,7 +175,8 @@ class _Adoption:
 
     def _answer(self, operation: _Operation) -> dict[str, Any]:
         """The description of the answer when all is well."""
-        answers = {str(key): one for key, one in (operation.said.get("responses") or {}).items()}
+        said = as_dict(operation.said.get("responses"))
+        answers = {str(key): one for key, one in said.items()}
         fine = sorted(key for key in answers if re.fullmatch("2[0-9X]{2}", key.upper()))
         key = next(iter([*fine, *(["default"] if "default" in answers else [])]), None)
         if key is None:
@@ -181,12 +187,12 @@ class _Adoption:
         """Content type -> schema, as 2.0 and 3.x each write it."""
         answer = self._answer(operation)
         if self._is_two:
-            kinds = operation.said.get("produces") or self._document.get("produces")
+            said = operation.said.get("produces") or self._document.get("produces")
+            kinds = [str(kind) for kind in as_list(said)] or ["application/json"]
             schema = answer.get("schema")
-            return dict.fromkeys(kinds or ["application/json"], schema) if schema else {}
-        content = answer.get("content")
-        media = content if isinstance(content, dict) else {}
-        return {str(kind): (one or {}).get("schema") for kind, one in media.items()}
+            return dict.fromkeys(kinds, schema) if schema else {}
+        media = as_dict(answer.get("content"))
+        return {str(kind): as_dict(one).get("schema") for kind, one in media.items()}
 
     def _read_answer(self, operation: _Operation) -> None:
         media = self._media(operation)
@@ -198,8 +204,7 @@ class _Adoption:
             operation.format, operation.shape = found, self._schemas.shape(schema, at)
             if found == "json":
                 break
-        headers = self._answer(operation).get("headers")
-        operation.headers = tuple(map(str, headers)) if isinstance(headers, dict) else ()
+        operation.headers = tuple(map(str, as_dict(self._answer(operation).get("headers"))))
         operation.rows = find_rows(operation.shape) if operation.format == "json" else None
 
     # The [api] table.
@@ -208,7 +213,7 @@ class _Adoption:
         base_url = self._base_url()
         host = urlsplit(base_url).hostname or "api"
         if "${" in base_url:
-            host = str((self._document.get("info") or {}).get("title", "api")) + ".org"
+            host = str(as_dict(self._document.get("info")).get("title", "api")) + ".org"
         api: dict[str, Any] = {"base_url": base_url}
         guards = [self._guard(one, host) for one in operations]
         guard = next((one for one in guards if one.auth or one.headers), Guard())
@@ -223,28 +228,26 @@ class _Adoption:
     def _guard(self, operation: _Operation, host: str) -> Guard:
         wanted = operation.said.get("security", self._document.get("security"))
         if self._is_two:
-            schemes = self._document.get("securityDefinitions") or {}
+            schemes = as_dict(self._document.get("securityDefinitions"))
         else:
-            components = self._document.get("components") or {}
-            schemes = components.get("securitySchemes") or {}
+            schemes = as_dict(as_dict(self._document.get("components")).get("securitySchemes"))
         known = {
             str(name): self._references.follow(one, f"securitySchemes.{name}")
             for name, one in schemes.items()
         }
-        return guard_of(wanted if isinstance(wanted, list) else [], known, host)
+        return guard_of(as_list(wanted), known, host)
 
     def _base_url(self) -> str:
         if self._is_two:
             return self._base_url_two()
-        servers = self._document.get("servers") or [{}]
-        server = servers[0] if isinstance(servers[0], dict) else {}
+        server = as_dict(next(iter(as_list(self._document.get("servers"))), None))
         url = str(server.get("url", "/"))
-        for name, variable in (server.get("variables") or {}).items():
-            url = url.replace("{" + str(name) + "}", str((variable or {}).get("default", "")))
+        for name, variable in as_dict(server.get("variables")).items():
+            url = url.replace("{" + str(name) + "}", str(as_dict(variable).get("default", "")))
         return self._absolute(url)
 
     def _base_url_two(self) -> str:
-        schemes = self._document.get("schemes") or ["https"]
+        schemes = as_list(self._document.get("schemes")) or ["https"]
         scheme = "https" if "https" in schemes else str(schemes[0])
         host, path = self._document.get("host"), str(self._document.get("basePath", ""))
         return self._absolute(f"{scheme}://{host}{path}" if host else path or "/")
@@ -252,10 +255,11 @@ class _Adoption:
     def _absolute(self, url: str) -> str:
         if self._where.startswith(("http://", "https://")):
             url = urljoin(self._where, url)
-        if urlsplit(url).netloc:
+        if is_address(url):
             return url.rstrip("/")
         self._notes.append("the document does not say where the API is: set API_URL")
-        return "${API_URL}" + url.rstrip("/")
+        path = url if url.startswith("/") and not re.search(r"[\s{}]", url) else ""
+        return "${API_URL}" + path.rstrip("/")
 
     # One resource and its table.
 
@@ -308,9 +312,9 @@ class _Adoption:
         if self._is_two:
             return dict(param)
         schema = param.get("schema")
-        for media in (param.get("content") or {}).values():
-            schema = schema or (media or {}).get("schema")
-        return self._schemas.merged(schema or {}, f"parameter {param['name']}")
+        for media in as_dict(param.get("content")).values():
+            schema = schema or as_dict(media).get("schema")
+        return self._schemas.merged(schema, f"parameter {param['name']}")
 
     def _parameters(
         self, operation: _Operation, own: set[str], lists: Mapping[str, _Operation]
@@ -352,7 +356,8 @@ class _Adoption:
         choices = schema.get("enum")
         if isinstance(choices, list) and example is None:
             plain = [one for one in choices if isinstance(one, str | int | float)]
-            return plain, "all that the API knows"
+            if plain:
+                return plain, "all that the API knows"
         if isinstance(example, str | int | float | bool):
             return [example], "the document's example"
         word = _word(str(param["name"]))
@@ -384,15 +389,15 @@ class _Adoption:
         if operation.method == "get":
             return
         body = self._references.follow(operation.said.get("requestBody"), operation.at)
-        media = (body.get("content") or {}).get("application/json") or {}
+        media = as_dict(as_dict(body.get("content")).get("application/json"))
         example = example_in(media)
         if example is None:
-            example = self._schemas.example(media.get("schema") or {}, operation.at)
+            example = self._schemas.example(media.get("schema"), operation.at)
         if self._is_two:
             in_body = next((one for one in operation.params if one.get("in") == "body"), {})
-            example = self._schemas.example(in_body.get("schema") or {}, operation.at)
+            example = self._schemas.example(in_body.get("schema"), operation.at)
         if isinstance(example, dict):
-            resource["json"] = _without_nulls(example)
+            resource["json"] = without_nulls(example)
 
     def _table(self, operation: _Operation, values: Mapping[str, Any]) -> dict[str, Any]:
         table: dict[str, Any] = {"from": operation.name}
@@ -440,7 +445,7 @@ class _Params:
 
 
 def _is_day(schema: Mapping[str, Any]) -> bool:
-    return schema.get("format") in {"date", "date-time"}
+    return schema.get("format") in ("date", "date-time")
 
 
 def _start_of(name: str, schema: Mapping[str, Any], values: Mapping[str, Any]) -> str | None:
@@ -499,11 +504,3 @@ def _name(operations: list[_Operation]) -> None:
             free, count = f"{wished}_{count}", count + 1
         seen.add(free)
         one.name = free
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _without_nulls(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_nulls(one) for one in value if one is not None]
-    return value

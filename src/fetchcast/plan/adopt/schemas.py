@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fetchcast.plan.adopt.document import References
+from fetchcast.plan.adopt.document import References, as_dict, as_list
 from fetchcast.plan.adopt.shape import Shape
 
 _DEPTH = 6
@@ -32,11 +32,9 @@ class Schemas:
         merged = self.merged(schema, at)
         kind = kind_of(merged)
         if kind == "object":
-            fields = merged.get("properties")
-            named = fields if isinstance(fields, dict) else {}
             return Shape("object", fields={
                 str(name): self._shape(one, f"{at}.{name}", depth + 1)
-                for name, one in named.items()
+                for name, one in as_dict(merged.get("properties")).items()
             })  # fmt: skip
         if kind == "array":
             return Shape("array", items=self._shape(merged.get("items"), f"{at}[]", depth + 1))
@@ -46,19 +44,19 @@ class Schemas:
     def merged(self, schema: Any, at: str, depth: int = 0) -> dict[str, Any]:
         """``schema`` with its reference followed and its ``allOf`` and first choice put in."""
         one = self._references.follow(schema, at)
-        parts = [*_listed(one, "allOf"), *self._choice(one, at)]
+        parts = [*as_list(one.get("allOf")), *self._choice(one, at)]
         if not parts or depth > _DEPTH:
             return one
         whole: dict[str, Any] = {}
         for part in [*(self.merged(part, at, depth + 1) for part in parts), one]:
-            fields = {**whole.get("properties", {}), **(part.get("properties") or {})}
+            fields = {**as_dict(whole.get("properties")), **as_dict(part.get("properties"))}
             whole = {**whole, **part, **({"properties": fields} if fields else {})}
         return whole
 
     def _choice(self, schema: Mapping[str, Any], at: str) -> list[Any]:
         """The first alternative that is not null."""
         for word in ("oneOf", "anyOf"):
-            for one in _listed(schema, word):
+            for one in as_list(schema.get(word)):
                 if self._references.follow(one, at).get("type") != "null":
                     return [one]
         return []
@@ -69,19 +67,14 @@ class Schemas:
         given = example_in(merged)
         if given is not None or depth > _DEPTH or kind_of(merged) != "object":
             return given
-        wanted = merged.get("required") or []
-        fields = merged.get("properties") or {}
+        wanted = [name for name in as_list(merged.get("required")) if isinstance(name, str)]
+        fields = as_dict(merged.get("properties"))
         made = {
             name: self.example(fields[name], f"{at}.{name}", depth + 1)
             for name in wanted
             if name in fields
         }
         return {name: value for name, value in made.items() if value is not None}
-
-
-def _listed(schema: Mapping[str, Any], word: str) -> list[Any]:
-    value = schema.get(word)
-    return value if isinstance(value, list) else []
 
 
 def kind_of(schema: Mapping[str, Any]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fetchcast.plan.adopt.address import is_address
+from fetchcast.plan.adopt.document import as_dict
 from fetchcast.plan.adopt.secrets import placeholder, variable
 
 
@@ -36,7 +38,7 @@ def guard_of(wanted: list[Any], schemes: Mapping[str, Mapping[str, Any]], host: 
     """
     guard = Guard()
     ways = [way for way in wanted if isinstance(way, dict)]
-    if {} in ways:
+    if any(not way for way in ways):
         return guard  # It may be asked without.
     for name in next(iter(ways), {}):
         _add(guard, str(name), schemes.get(str(name), {}), host)
@@ -44,7 +46,7 @@ def guard_of(wanted: list[Any], schemes: Mapping[str, Mapping[str, Any]], host: 
 
 
 def _add(guard: Guard, name: str, scheme: Mapping[str, Any], host: str) -> None:
-    kind, how = scheme.get("type"), str(scheme.get("scheme", "")).lower()
+    kind, how = str(scheme.get("type")), str(scheme.get("scheme", "")).lower()
     if kind == "apiKey":
         _add_key(guard, scheme, host)
     elif kind == "basic" or (kind == "http" and how == "basic"):
@@ -76,19 +78,18 @@ def _client_flow(scheme: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The client credentials flow of ``scheme``, as 2.0 or as 3.x writes it."""
     if scheme.get("flow") == "application":
         return scheme
-    flows = scheme.get("flows")
-    found = flows.get("clientCredentials") if isinstance(flows, dict) else None
+    found = as_dict(scheme.get("flows")).get("clientCredentials")
     return found if isinstance(found, dict) else None
 
 
 def _client_credentials(guard: Guard, flow: Mapping[str, Any], host: str) -> dict[str, Any]:
+    url = str(flow.get("tokenUrl", ""))
     made: dict[str, Any] = {
         "type": "oauth2_client_credentials",
-        "token_url": str(flow.get("tokenUrl", "")),
+        "token_url": url if is_address(url) else guard.secret(host, "token", "url"),
         "client_id": guard.secret(host, "client", "id"),
         "client_secret": guard.secret(host, "client", "secret"),
     }
-    scopes = flow.get("scopes")
-    if isinstance(scopes, dict) and scopes:
+    if scopes := as_dict(flow.get("scopes")):
         made["scope"] = " ".join(map(str, scopes))
     return made
