@@ -20,6 +20,8 @@ PICTURES = (
     ("answer", "/", 1280, 960, "light"),
     ("answer-phone-dark", "/", 390, 844, "dark"),
     ("forecast", "/forecast/arrival_delay/27%20TPE", 1180, 760, "light"),
+    ("answer-tablet", "/", 768, 1024, "light"),
+    ("run", "/runs/{newest}", 1180, 900, "dark"),
 )
 """File, address, width, height, colours."""
 
@@ -32,8 +34,10 @@ def main() -> None:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        newest = browser.new_page().request.get(f"{site}/api/v1/runs").json()[0]["id"]
         for name, address, width, height, scheme in PICTURES:
-            _shoot(browser, site + address, IMAGES / f"{name}.png", (width, height), scheme)
+            place = address.format(newest=newest)
+            _shoot(browser, site + place, IMAGES / f"{name}.png", (width, height), scheme)
         browser.close()
 
 

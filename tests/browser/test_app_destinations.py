@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from fetchcast.clock import SystemClock
 from fetchcast.load.destinations import open_destination
 from fetchcast.load.duckdb import published_path
 from fetchcast.serve import tables
@@ -125,6 +127,13 @@ def test_a_database_that_is_not_there_yet_is_a_page_with_the_next_command(world,
         status, text = refused(site + "/api/v1/series")
         assert status == 503
         assert json.loads(text)["title"] == "Nothing to show yet"
+
+
+def test_old_data_are_said_beside_the_answer(world, running):
+    """Nobody has loaded anything for half a year; the question is still about its day."""
+    place = "/question/tampere?date=2026-03-10"
+    with running(world, clock=SystemClock()) as site, urlopen(site + place) as answer:
+        assert re.search(r"Not up to date.*\d{3} days old", answer.read().decode())
 
 
 def published(folder):

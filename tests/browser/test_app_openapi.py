@@ -11,7 +11,10 @@ from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import urlopen
 
+import msgspec
 import pytest
+
+from fetchcast.serve import records
 
 KNOWN = {
     "series": "arrival_delay",
@@ -146,6 +149,21 @@ def check(document, schema, value, where):
     if isinstance(value, list) and "items" in schema:
         for each in value[:3]:
             check(document, schema["items"], each, f"{where}[]")
+
+
+def test_each_example_of_the_document_has_the_shape_that_it_is_an_example_of():
+    """Every key and type, as an answer would have to have them."""
+    assert len(records.EXAMPLES) >= 8
+    for kind, example in records.EXAMPLES.items():
+        read = msgspec.convert(example, kind)
+        assert set(msgspec.to_builtins(read)) == set(example), kind
+
+
+def test_the_document_has_examples(connection):
+    document = json.loads(ask(connection, "/api/v1/openapi.json")[2])
+    answers = document["paths"]["/api/v1/series/{series}/{unique_id}/forecast"]["get"]["responses"]
+    assert answers["200"]["content"]["application/json"]["example"]["steps"]
+    assert answers["404"]["content"]["application/problem+json"]["example"]["nearest"]
 
 
 def test_schemathesis_finds_no_fault(site):

@@ -31,6 +31,7 @@ _RECENT = 60
 _INSTEAD = {"label": "unique_id"}
 _OFFERED = 500
 _NAMED = 20
+_STALE_DAYS = 4
 _NEAR_MIN = 20
 _FAR_MIN = 120
 _WIDE = {"width": 640.0, "height": 226.0, "radius": 8.5}
@@ -476,7 +477,7 @@ def page_values(asked: Asked, reading: Reading) -> dict[str, Any]:
         "eighty": ends(0.8),
         "ninety_five": ends(0.95),
         "timetable": shown(choice.scheduled),
-        "banners": _banners(said),
+        "banners": [*_banners(said), *_stale(said, habits.local_day(reading.now()))],
         "outcome": "arrival" if said.deadline else "outcome",
         "in_time": in_time,
         "picture_words": f"{in_time} of 20 equally likely outcomes are in time: "
@@ -525,6 +526,16 @@ def _recent_words(asked: Asked) -> str:
         f"Bars of the last {asked.recent_days} days: {late_days} above zero, "
         f"{len(asked.recent.bars) - late_days} at zero or below. The forecast page has the table."
     )
+
+
+def _stale(said: Answered, today: date) -> list[Banner]:
+    """That nothing came for days: what is asked about may have changed since."""
+    days = (today - said.cutoff).days
+    if days <= _STALE_DAYS:
+        return []
+    return [
+        Banner(head="Not up to date.", text=f"The last day that was loaded is {days} days old.")
+    ]
 
 
 def _banners(said: Answered) -> list[Banner]:

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from fetchcast.errors import DestinationError, FetchcastError, LandingError
-from fetchcast.serve import tables
+from fetchcast.serve import records, tables
 from fetchcast.serve.live import NothingToRun, RunGoing
 from fetchcast.serve.reading import BadAddress, NotThere, Reading, missing_table
 from fetchcast.serve.rendering import render
@@ -172,6 +172,17 @@ def documented() -> dict[int | str, dict[str, Any]]:
         503: "There is no forecast yet, or the database cannot be read.",
     }
     return {
-        status: {"description": text, "content": {PROBLEM_TYPE: {"schema": schema}}}
+        status: {
+            "description": text,
+            "content": {PROBLEM_TYPE: {"schema": schema, "example": _example(status)}},
+        }
         for status, text in words.items()
     }
+
+
+def _example(status: int) -> dict[str, Any]:
+    titles = {422: "This address cannot be read", 503: "Nothing to show yet"}
+    told: dict[str, Any] = records.EXAMPLES[records.ProblemAnswer]
+    if status not in titles:
+        return told
+    return {**told, "title": titles[status], "status": status, "nearest": []}

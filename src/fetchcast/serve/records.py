@@ -315,6 +315,89 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 _SHAPES: dict[str, Any] = {}
 
 
+_SERIES_EXAMPLE = {
+    "series": "arrival_delay",
+    "unique_id": "27 TPE",
+    "unit": "min",
+    "frequency": "daily",
+    "time_zone": "Europe/Helsinki",
+    "observations": 415,
+    "scored": 60,
+    "missing": 9,
+    "first_ds": "2020-01-01T00:00:00Z",
+    "last_ds": "2026-11-20T00:00:00Z",
+    "note": None,
+    "skill": 0.005,
+    "coverage_80": 0.79,
+    "surprise": 0.3,
+}
+_QUANTILES_EXAMPLE = {
+    "q025": -3.2,
+    "q05": -2.7,
+    "q10": -1.8,
+    "q25": -0.4,
+    "q50": 2.0,
+    "q75": 5.8,
+    "q90": 13.4,
+    "q95": 25.4,
+    "q975": 31.3,
+}
+_STEP_EXAMPLE = {
+    "ds": "2026-11-21T00:00:00Z",
+    "step": 1,
+    "model": "combined",
+    "mean": 4.7,
+    **_QUANTILES_EXAMPLE,
+    "cutoff": "2026-11-20T00:00:00Z",
+    "scheduled": "2026-11-21T13:58:00Z",
+}
+EXAMPLES: dict[Any, Any] = {
+    Forecast: {"series": _SERIES_EXAMPLE, "steps": [{**_STEP_EXAMPLE, "p_running": 0.98}]},
+    Backtest: {"series": _SERIES_EXAMPLE, "steps": [{**_STEP_EXAMPLE, "y": 3.5}]},
+    Observations: {
+        "series": _SERIES_EXAMPLE,
+        "points": [
+            {
+                "ds": "2026-11-20T00:00:00Z",
+                "y": 12.6,
+                "scheduled": "2026-11-20T13:58:00Z",
+                "scored": False,
+            }
+        ],
+    },
+    Anomalies: {
+        "series": _SERIES_EXAMPLE,
+        "anomalies": [
+            {
+                "ds": "2020-02-28T00:00:00Z",
+                "y": 39.0,
+                "q025": -3.2,
+                "q975": 15.1,
+                "cutoff": "2020-02-01T00:00:00Z",
+            }
+        ],
+    },
+    Totals: {
+        "series": _SERIES_EXAMPLE,
+        "totals": [{"how": "mean", "steps": 28, "mean": 4.6, **_QUANTILES_EXAMPLE}],
+    },
+    SeriesPage: {
+        "total": 8,
+        "next": "/api/v1/series?find=&sort=name&limit=1&offset=1",
+        "series": [_SERIES_EXAMPLE],
+    },
+    Rows: {"columns": ["one"], "rows": [{"one": 1}], "cut": False},
+    ProblemAnswer: {
+        "type": "about:blank",
+        "title": "There is no series arrival_delay/27 TP",
+        "status": 404,
+        "detail": "Did you mean one of these?",
+        "nearest": ["arrival_delay/27 TPE"],
+    },
+}
+"""An answer of each shape that its description does not make plain; a test reads each as that."""
+
+
 def described(kind: Any) -> dict[str, Any]:
     """What a route says of its answer in OpenAPI."""
     (schema,), parts = msgspec.json.schema_components(
@@ -323,7 +406,10 @@ def described(kind: Any) -> dict[str, Any]:
     for name, part in parts.items():
         # Two shapes of one name would describe each other's answers.
         assert _SHAPES.setdefault(name, part) == part, name
-    content = {"application/json": {"schema": schema}}
+    told: dict[str, Any] = {"schema": schema}
+    if kind in EXAMPLES:
+        told["example"] = EXAMPLES[kind]
+    content = {"application/json": told}
     return {
         "responses": {200: {"description": "Found.", "content": content}},
         "response_class": _Undescribed,
