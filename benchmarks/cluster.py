@@ -53,7 +53,7 @@ def one(lessees: int, limit: int, *, known: bool) -> None:
     options = PaceOptions(max_rate=float(limit)) if known else PaceOptions()
     desk = Coordinator(options, max_connections=100_000, wall=1e9)
     server = Server(network=network, gates=[TokenBucket(limit, limit / 10)])
-    calls = max(10 * limit // lessees, 1)
+    calls = max(20_000, 10 * limit) // lessees
     books = Cluster(server, desk, workers=lessees, calls=calls).run()
     # Over any second; the bucket lets a tenth of a second's calls through beside.
     bins = [books.arrived_per_bin.get(number, 0) for number in range(int(books.last_at * 10))]

@@ -1,6 +1,8 @@
 """The same pipeline file on one machine and on a cluster: the same tables, and no call twice."""
 
 import json
+import re
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ import duckdb
 import pytest
 
 from fetchcast.config import read_pipeline
+from fetchcast.errors import ExecutorError
 from fetchcast.events import RunEnd
 from fetchcast.pipeline import RunReport, arun
 from fetchcast.testing import Asked, Reply, running_api
@@ -115,3 +118,48 @@ async def test_one_goes_on_where_the_other_ended(
         assert report.resources["numbers"].already == 150 - 4
         assert set(twice(api)) == {f"/numbers/{n}" for n in (13, 17, 63, 113)}
     assert not list((tmp_path / ".fetchcast" / "numbers" / "shards").glob("*/parts/*"))
+
+
+def said(file: Path, *options: str) -> str:
+    from click.testing import CliRunner
+
+    from fetchcast.cli.main import cli
+
+    return CliRunner().invoke(cli, ["plan", *options, str(file)]).output
+
+
+def test_the_plan_says_when_workers_gain_nothing(tmp_path: Path) -> None:
+    slow, fast = "[limits]\nmax_rate = 50.0", "[limits]\nmax_rate = 8000.0"
+    api = Api(url="http://127.0.0.1:9")
+    file = write(tmp_path, api, "local:4", 20)
+    assert "is not known yet" in said(file)
+    assert "workers" not in said(file, "--executor", "local")
+    file = write(tmp_path, api, "local:4", 20, slow)
+    assert "workers gain nothing in asking: 50 calls a second (your own cap)" in said(file)
+    file = write(tmp_path, api, "local:4", 20, fast)
+    assert "keep about 8 workers busy" in said(file)
+
+
+def make_certificates(folder: Path) -> list[str]:
+    guide = (Path(__file__).parents[2] / "docs" / "how-to" / "cluster-ssh.md").read_text()
+    blocks = re.findall(r"^```text\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    (made,) = [block for block in blocks if block.startswith("openssl")]
+    commands = made.partition("for host")[0]
+    subprocess.run(["sh", "-ec", commands], cwd=folder, check=True, capture_output=True)
+    return [str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem")]
+
+
+@pytest.mark.timeout(200)
+async def test_a_cluster_with_certificates_made_as_the_guide_says(tmp_path: Path) -> None:
+    """The guide's own commands; without the certificates nobody gets in."""
+    names = make_certificates(tmp_path)
+    options = [*zip(("--tls-ca-file", "--tls-cert", "--tls-key"), names, strict=True)]
+    security = tuple(word for pair in options for word in pair)
+    tls = 'tls = {{ ca_file = "{}", cert_file = "{}", key_file = "{}" }}'.format(*names)
+    async with numbers_api() as api:
+        with running_cluster(1, security=security) as cluster:
+            report = await run(tmp_path / "in", api, cluster.address, 30, tls)
+            assert report.resources["numbers"].unasked == 0
+            assert len(rows(tmp_path / "in")) == sum(n % 4 for n in range(30) if n not in (13, 17))
+            with pytest.raises(ExecutorError, match="nobody answers"):
+                await run(tmp_path / "out", api, cluster.address, 30)

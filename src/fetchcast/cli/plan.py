@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fetchcast.cli.options import base_url, file_or_url, header, params
+from fetchcast.cli.options import base_url, executor, file_or_url, header, params
 
 if TYPE_CHECKING:
     from fetchcast.plan.planner import Plan
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @file_or_url
 @base_url
+@executor
 @params
 @header
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a call, all of them.")
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 def plan(
     file: Path | str,
     base_url: str | None,
+    executor: str | None,
     params: tuple[str, ...],
     headers: tuple[str, ...],
     *,
@@ -45,13 +47,16 @@ def plan(
     from fetchcast.pipeline.ask import plans
     from fetchcast.pipeline.follow import pages_in_words
 
-    pipeline = Given(file=file, base_url=base_url, params=params, headers=headers).read()
+    pipeline = Given(
+        file=file, base_url=base_url, executor=executor, params=params, headers=headers
+    ).read()
     made = plans(pipeline, now=time.time())
     if as_json:
         for line in _as_json(made):
             click.echo(line)
         return
     from fetchcast.cli.output import table
+    from fetchcast.pipeline.gain import gain
     from fetchcast.pipeline.outlook import outlook
 
     seen = [outlook(one, pipeline.landing_folder, exact=exact) for one in made]
@@ -65,6 +70,8 @@ def plan(
             click.echo(line)
         if pages := pages_in_words(one, pipeline.landing_folder):
             click.echo(f"  {' ' * 12}  {pages}")
+    if told_of := gain(pipeline):
+        click.echo(f"\n{told_of}")
     click.echo(f"\ninto {', '.join(pipeline.destinations)}; nothing was sent")
 
 

@@ -44,6 +44,7 @@ class RunningCluster:
         said = self.folder / "scheduler.log"
         said.unlink(missing_ok=True)
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
+        options += ["--protocol", "tls"] if self.security else []
         self.scheduler = self._start("scheduler", [*options, *self.security], said)
         mark = b"Scheduler at:"
         line = _wait_for(said, mark, self.scheduler)
