@@ -175,9 +175,15 @@ def commands_page() -> str:
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
-        lines += [f"## fetchcast {name}", "", "```text", _help(command, f"fetchcast {name}"), "```"]
-        lines.append("")
+        lines += _command(command, f"fetchcast {name}")
+        if isinstance(command, click.Group):
+            for below in command.list_commands(context):
+                lines += _command(command.commands[below], f"fetchcast {name} {below}")
     return NOTE + "\n".join(lines)
+
+
+def _command(command: click.Command, name: str) -> list[str]:
+    return [f"## {name}", "", "```text", _help(command, name), "```", ""]
 
 
 def _help(command: click.Command, name: str) -> str:

@@ -36,7 +36,8 @@ def openapi(source: str, only: tuple[str, ...], out: Path, *, force: bool) -> in
     """Write a pipeline file from an OpenAPI document (2.0, 3.0, 3.1; JSON or YAML).
 
     Takes every GET whose answer can become rows: its required parameters, its pages, its
-    key or token, the dates. Parameters without an example get a CSV file to fill.
+    key or token, the dates. Parameters without an example get a CSV file to fill. Of an
+    API with more than 20 such calls, say which with --only.
     """
     import asyncio
 

@@ -205,12 +205,17 @@ async def draft_openapi(source: str, only: Sequence[str] = ()) -> Adopted:
         FileUnreadable: If it cannot be read, or nothing in it can be asked.
     """
     text = await _read(source)
-    document = read_document(text, source)
-    return adopt_openapi(document, where=source, only=only, column=snake_case)
+    where = _covered(source) if _is_url(source) else source
+    document = read_document(text, where)
+    return adopt_openapi(document, where=where, only=only, column=snake_case)
+
+
+def _is_url(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
 
 
 async def _read(source: str) -> bytes:
-    if not source.startswith(("http://", "https://")):
+    if not _is_url(source):
         return read_bytes(source)
     async with open_transport(TransportOptions()) as transport:
         request = Request(key=request_key("GET", source), resource="draft", url=source)
