@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from fetchcast import arun
+from fetchcast.errors import CallError
 from fetchcast.pipeline.draft import draft
 from fetchcast.testing import (
     Says,
@@ -94,6 +95,13 @@ async def test_secrets_are_sent_and_neither_written_nor_shown() -> None:
     assert "0th3r" not in told
     assert "X-Tenant" in made.text
     assert "secret: write" in told
+
+
+async def test_a_call_that_does_not_work_tells_no_secret() -> None:
+    with pytest.raises(CallError) as caught:
+        await draft("http://127.0.0.1:9/items?api_key=s3cr3t-Value")
+    assert "http://127.0.0.1:9/items?api_key=***" in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
 
 
 async def test_one_object_is_one_row() -> None:

@@ -147,6 +147,9 @@ def test_what_cannot_be_taken_over_is_told(command: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         adopt_curl(command)
     assert says in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        adopt_curl(f"{command} -H 'Authorization: Bearer {HIDDEN}'")
+    assert HIDDEN not in str(caught.value)
 
 
 SECRET = st.from_regex(r"[A-Za-z0-9]{12,20}", fullmatch=True)

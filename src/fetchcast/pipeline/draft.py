@@ -56,7 +56,10 @@ async def draft(url: str, headers: Sequence[str] = ()) -> Draft:
             name.strip(): value.strip() for name, _, value in (h.partition(":") for h in headers)
         }
         request = Request(key=request_key("GET", url), resource="draft", url=url)
-        answer = await fetch(transport, request, sent)
+        try:
+            answer = await fetch(transport, request, sent)
+        except CallError as error:
+            raise type(error)(_covered(url), *error.args[1:]) from None
     body = _decoded(url, answer)
     found = _Found(url, shape_of(body), answer, adopted)
     return Draft(text=found.adopted().text, said=[*_call(url, answer), *found.said()])

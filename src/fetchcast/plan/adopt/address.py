@@ -60,7 +60,8 @@ def take_apart(url: str) -> Address:
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError("URL", url, "an address like https://host/path")
+        shown = url.partition("?")[0].rpartition("@")[2]  # The rest may be secret.
+        raise ConfigError("URL", shown, "an address like https://host/path")
     names: dict[str, str] = {}
     steps = [unquote(step) for step in parts.path.split("/") if step]
     turned = [_parameter(step, steps[i - 1] if i else "", names) for i, step in enumerate(steps)]

@@ -88,15 +88,20 @@ def adopt_call(url: str, headers: Sequence[str] = ()) -> Adopted:
 def _read(command: str) -> _Command:
     words = _split(command)
     if not words or words[0].rpartition("/")[2] not in {"curl", "curl.exe"}:
-        raise ConfigError("curl", command[:60], "a command that begins with `curl`")
+        raise ConfigError("curl", _first(command), "a command that begins with `curl`")
     read = _Command()
     for name, value in _options(words[1:]):
         _take(read, name, value)
     if not read.url:
-        raise ConfigError("curl", command[:60], "an address in the command")
+        raise ConfigError("curl", _first(command), "an address in the command")
     if "://" not in read.url:
         read.url = f"https://{read.url}"
     return read
+
+
+def _first(command: str) -> str:
+    """What of ``command`` may be shown: a secret may be anywhere behind it."""
+    return next(iter(command.split()), "")[:30]
 
 
 def _split(command: str) -> list[str]:
@@ -106,7 +111,7 @@ def _split(command: str) -> list[str]:
     try:
         return shlex.split(text.removeprefix("$ "))
     except ValueError as error:
-        raise ConfigError("curl", command[:60], f"a whole command ({error})") from None
+        raise ConfigError("curl", _first(command), f"a whole command ({error})") from None
 
 
 def _unescaped(text: str) -> str:
@@ -144,7 +149,7 @@ def _short(letters: str, waiting: Iterator[str]) -> Iterator[tuple[str, str]]:
 
 def _take(read: _Command, name: str, value: str) -> None:
     if name in _REFUSED:
-        raise ConfigError(f"curl --{name}", value[:30], f"no {_REFUSED[name]}: it cannot be sent")
+        raise ConfigError("curl", f"--{name}", f"no {_REFUSED[name]}: it cannot be sent")
     takers: Mapping[str, Callable[[], object]] = {
         "url": lambda: setattr(read, "url", read.url or value),
         "request": lambda: setattr(read, "method", value.upper()),
