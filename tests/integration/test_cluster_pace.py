@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fetchcast.config import read_pipeline
 from fetchcast.events import RunEnd
 from fetchcast.landing.reader import open_reader
@@ -123,5 +125,29 @@ async def test_a_limit_is_found_by_all_together(tmp_path: Path) -> None:
     """The short form."""
     found = await measure(tmp_path, 2000, 200, 20, "")
     assert found.share >= 0.8
+    assert found.refused <= 0.03
+    assert found.repeated == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("limit", "burst"), [(200, 20), (3000, 100)])
+async def test_twenty_thousand_calls_at_a_known_limit(
+    tmp_path: Path, limit: int, burst: int
+) -> None:
+    found = await measure(tmp_path, 20_000, limit, burst, f"[limits]\nmax_rate = {0.99 * limit}")
+    assert found.share >= 0.95
+    assert found.refused <= 0.005
+    assert found.repeated == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("limit", "burst"), [(200, 20), (3000, 100)])
+async def test_twenty_thousand_calls_at_a_limit_that_is_found(
+    tmp_path: Path, limit: int, burst: int
+) -> None:
+    found = await measure(tmp_path, 20_000, limit, burst, "")
+    assert found.share >= 0.95
     assert found.refused <= 0.03
     assert found.repeated == 0

@@ -36,6 +36,8 @@ _SETTINGS: Final = {
     "distributed.worker.memory.terminate": False,
     "distributed.scheduler.allowed-failures": 10,
     "distributed.scheduler.worker-saturation": 1.0,
+    # It looks at every thread a hundred times a second, for a dashboard that is not there.
+    "distributed.worker.profile.enabled": False,
 }
 
 
