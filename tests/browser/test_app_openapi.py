@@ -97,7 +97,7 @@ def required(operation, changed=None):
     return "?" + urlencode(asked) if asked else ""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def connection(site):
     found = http.client.HTTPConnection(urlsplit(site).netloc, timeout=30)
     yield found
