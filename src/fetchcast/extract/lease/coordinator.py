@@ -25,6 +25,7 @@ _WANTING_S: Final = 1.0
 _SILENT_S: Final = 30.0
 """A lessee that said nothing for so long is gone; it speaks every five seconds."""
 _LONGEST_GRACE_S: Final = 0.5
+_MANY_EACH: Final = 4
 _SOONEST_S: Final = 0.002
 _LATEST_S: Final = 0.5
 _ASKS_PER_S: Final = 200.0  # Of those who get nothing, together.
@@ -166,7 +167,7 @@ class Coordinator:
             self._holders[permit] = ask.lessee
         lessee.permits.update(permits)
         self._tally["lent"] += len(permits)
-        again_s, news = (0.0, False) if permits else self._again(now)
+        again_s, news = (self._soon_s(), False) if permits else self._again(now)
         return self._reply(wall, permits, delays, slice_s, again_s, news=news)
 
     def _slice_s(self, now: float) -> float:
@@ -188,6 +189,12 @@ class Coordinator:
         if per_second is not None:
             return max(1, ceil(per_second * slice_s / count))
         return max(1, ceil(self.pace.room / count)) - len(lessee.permits)
+
+    def _soon_s(self) -> float:
+        """When one who got some may ask for more; where there is room for many, not for each."""
+        pace = self.pace
+        plenty = pace.per_second is None and pace.room > _MANY_EACH * max(1, self._wanting)
+        return pace.latency_s / 4 if plenty else 0.0
 
     def _again(self, now: float) -> tuple[float, bool]:
         """When one who got nothing should ask again, and whether an end should be told at once."""

@@ -17,6 +17,13 @@ class SharedPace(Pace):
         """Permits are lent up to ``slice_s`` ahead: so late is what is learnt from them."""
         self._rate.lag_s = slice_s
 
+    def _settle(self) -> None:
+        """Also count what is lent ahead: it takes room here before it takes any at the API."""
+        super()._settle()
+        pace = self.per_second
+        if pace is not None and self._phase == OPEN and self._level.cap is None:
+            self._room = min(self._max, self._room + int(pace * self._rate.lag_s))
+
     def slot(self, now: float, horizon_s: float) -> float | None:
         """When a call may leave that is allowed now; None if none may be allowed yet.
 
@@ -33,9 +40,14 @@ class SharedPace(Pace):
             self._phase == OPEN
             and self._hold == -inf
             and self._door.calls is None
-            and not self._level.asked
+            and not self._is_asking()
             and all(allowance.left > 0 for allowance in self._allowances.values())
         )
+
+    def _is_asking(self) -> bool:
+        """Whether the next call is a question about the level, which leaves alone."""
+        level = self._level
+        return bool(level.asked and level.cap is not None and self._in_flight >= level.cap)
 
     def left(self, call: int, at: float) -> None:
         """The call that was allowed earlier left at ``at``: its latency counts from there."""
