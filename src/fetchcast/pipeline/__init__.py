@@ -534,7 +534,8 @@ class _Flow:
                 again=not self.options.ask,
                 midway=midway,
                 functions=self.hooks.row,
-                spread=self.spread,
+                # On this machine the way there and back costs more than the shaping.
+                spread=None if self.pipeline.executor.on_loopback else self.spread,
             )
             return store.all(reader)
 
