@@ -303,3 +303,70 @@ def test_a_table_for_every_call_needs_calls_that_are_known(tmp_path: Path) -> No
     }
     with pytest.raises(ConfigError, match=r"table\.items\.every_call"):
         pipeline_from(raw, folder=tmp_path)
+
+
+def shop(folder: Path, api: Api, field: str = "customer") -> Pipeline:
+    """Twelve orders of three customers, in pages of five, and the deals of each customer."""
+    return pipeline_from(
+        {
+            "name": "shop",
+            "api": {"base_url": api.url},
+            "resource": {
+                "orders": {"path": "orders", "paginator": {"type": "page_number", "size": 5}},
+                "customers": {
+                    "path": "customers/{id}",
+                    "params": {"id": {"from": "orders", "field": field}},
+                },
+                "deals": {
+                    "path": "deals/{deal}",
+                    "params": {"deal": {"from": "customers", "field": "$", "rows": "deals[*]"}},
+                },
+            },
+            "table": {
+                "orders": {"from": "orders", "rows": "items[*]"},
+                "deals": {"from": "deals", "carry": {"deal": "param:deal"}},
+            },
+        },
+        folder=folder,
+    )
+
+
+def sells(asked: Asked) -> Reply:
+    _, kind, *name = asked.path.split("/")
+    if kind == "orders":
+        found = [{"id": n, "customer": f"c{n % 3}"} for n in range(12)]
+        begin = 5 * (int(asked.query["page"]) - 1)
+        return json_reply({"items": found[begin : begin + 5]})
+    if kind == "customers":
+        return (
+            Reply(404)
+            if name == ["c2"]
+            else json_reply({"deals": [f"{name[0]}-{k}" for k in (1, 2)]})
+        )
+    return json_reply([{"price": 1}])
+
+
+async def test_equal_parents_are_followed_once_by_every_run(tmp_path: Path) -> None:
+    """Also a later run counts four deals; a customer that fails is asked once a run."""
+    async with running_api({"*": sells}) as api:
+        first = await arun(shop(tmp_path, api))
+        assert Counter(api.hits)["/customers/c2"] == 1
+        asked = len(api.hits)
+        again = await arun(shop(tmp_path, api))
+        assert api.hits[asked:] == ["/customers/c2"]
+    for report in (first, again):
+        accounted(report)
+        assert report.resources["deals"].planned == 4
+        assert report.resources["customers"].fates[Fate.FAILED] == 1
+
+
+async def test_a_field_that_no_parent_has_is_named_with_those_that_are_there(
+    tmp_path: Path,
+) -> None:
+    async with running_api({"*": sells}) as api:
+        report = await arun(shop(tmp_path, api, field="custommer"))
+    assert report.end == 3
+    assert (
+        "resource customers: no row of orders has a value at custommer; the first has: id, customer"
+        in report.notes
+    )

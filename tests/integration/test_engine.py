@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from fetchcast.clock import Clock, SystemClock
-from fetchcast.events import Counters, Events
+from fetchcast.events import Counters, Event, Events, Notice
 from fetchcast.extract.auth.credentials import FixedHeaders
 from fetchcast.extract.engine import Engine, Rules, Stopped
 from fetchcast.extract.pace import Pace, PaceOptions
@@ -56,19 +56,28 @@ async def extract(
     clock: Clock | None = None,
     retry: RetryOptions = FAST,
     rows: str | None = "[*]",
+    has_worked: bool = False,
+    limits: PaceOptions | None = None,
+    said: list[str] | None = None,
     **transport: object,
 ) -> tuple[Kept, Stopped | None, Counters]:
     kept, counters, clock = Kept(), Counters(), clock or SystemClock()
+
+    def hear(event: Event) -> None:
+        if said is not None and isinstance(event, Notice):
+            said.append(event.text)
+
     async with open_transport(TransportOptions(**transport)) as opened:  # type: ignore[arg-type]
         engine = Engine(
             transport=opened,
-            limiter=Pace(PaceOptions()),
+            limiter=Pace(limits or PaceOptions()),
             sink=kept,
-            events=Events([counters.update]),
+            events=Events([counters.update, hear]),
             clock=clock,
             rules={"items": Rules(options=AnswerOptions(), count_rows=row_counter(rows))},
             retry=retry,
             credentials=FixedHeaders({"X-Secret": "s3cret"}),
+            has_worked=has_worked,
         )
         stopped = await engine.run(requests(base, names))
     return kept, stopped, counters
@@ -137,6 +146,44 @@ async def test_nobody_there_ends_the_run_soon_and_says_so() -> None:
     assert "nobody answers there" in stopped.reason
     assert set(kept.fates().values()) == {Fate.FAILED}
     assert len(kept.outcomes) < 300, "the others are left for the next run"
+
+
+async def test_that_no_call_works_is_said_once() -> None:
+    """The calls in flight end one by one; none of them is news."""
+    said: list[str] = []
+    async with running_api({"*": Reply(404, delay_s=0.05)}) as api:
+        names = [str(n) for n in range(200)]
+        kept, stopped, _ = await extract(api.url, names, said=said)
+    assert stopped is not None
+    assert [text for text in said if "no call worked" in text] == [stopped.reason]
+    assert len(kept.outcomes) < 150, "the others are left for the next run"
+
+
+@pytest.mark.parametrize("reply", [Reply(404), Reply(422, body=b"{}"), Reply(200, body=b"<p>")])
+async def test_what_always_fails_does_not_bar_the_way_to_the_rest(reply: Reply) -> None:
+    """Twenty calls that fail in every run, first in the plan, of an API that works otherwise."""
+    routes = {f"/{n}": reply for n in range(20)}
+    names = [str(n) for n in range(40)]
+    async with running_api({**routes, "*": Reply(200, body=b"[1]")}) as api:
+        one = PaceOptions(max_concurrency=1)
+        _, first, _ = await extract(api.url, names, limits=one)
+        kept, again, _ = await extract(api.url, names, limits=one, has_worked=True)
+    assert first is not None, "at first contact it may be that nothing works"
+    assert again is None
+    assert Counter(kept.fates().values()) == {Fate.FAILED: 20, Fate.LANDED: 20}
+
+
+async def test_an_api_that_worked_and_is_down_is_left_alone_soon() -> None:
+    async with running_api({}) as api:
+        url = api.url
+    gone, stopped, _ = await extract(url, [str(n) for n in range(500)], has_worked=True)
+    assert stopped is not None
+    assert "nobody answers there" in stopped.reason
+    assert len(gone.outcomes) < 300
+    async with running_api({"*": Reply(500)}) as api:
+        broken, stopped, _ = await extract(api.url, [*map(str, range(900))], has_worked=True)
+    assert stopped is not None
+    assert len(broken.outcomes) < 600
 
 
 async def test_a_server_that_lets_ten_in_gets_everything_asked() -> None:

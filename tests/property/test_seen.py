@@ -13,6 +13,7 @@ def test_it_is_a_set(given: list[int]) -> None:
     """Also where many numbers want the same place."""
     seen, known = Seen(), set[int]()
     for number in given:
+        assert (number in seen) == (number in known)
         assert seen.add(number) == (number not in known)
         known.add(number)
     assert len(seen) == len(known)

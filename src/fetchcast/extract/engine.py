@@ -44,6 +44,8 @@ _REJECTIONS = 8
 """So often one call is sent again because its token had run out; then it counts as answered."""
 _BREAKER = 8
 """So many calls in a row that ended failed, before any was accepted, end the run."""
+_BREAKER_WORKED = 100
+"""The same for an API of which answers have landed before, unless nobody answers at all."""
 
 
 class Limiter(Protocol):
@@ -117,6 +119,8 @@ class Engine:
         retry: How stubborn to be.
         credentials: What is added to each call when it is sent, and kept nowhere.
         follow: Says which calls follow from the end of a call; None if none ever do.
+        has_worked: Earlier runs have got answers. What failed then is asked first now, and must
+            not end the run before it comes to what was never asked.
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Engine:
         retry: RetryOptions,
         credentials: Credentials,
         follow: Follow | None = None,
+        has_worked: bool = False,
     ) -> None:
         self._transport, self._limiter, self._sink = transport, limiter, sink
         self._tell, self._clock, self._rules = events, clock, rules
@@ -143,6 +148,7 @@ class Engine:
         self._error: BaseException | None = None
         self._failures = 0
         self._accepted = 0
+        self._has_worked = has_worked
         self._broken: str | None = None
         self._now = self._wall = 0.0
         credentials.watch(self._on_credentials)
@@ -375,14 +381,23 @@ class Engine:
                 )
                 scheduler.retry(call, self._now + wait_s)
                 return None
-        self._count_failure(reason, error)
+        if not (self._accepted or self._broken or self._says_it_of_one(verdict, answer)):
+            self._count_failure(reason, error)
         return self._outcome(call, Fate.FAILED, answer, reason)
+
+    def _says_it_of_one(self, verdict: Verdict, answer: Answer | None) -> bool:
+        """Whether a failure says nothing about other calls: 404 of an API that is known to work."""
+        if not self._has_worked or answer is None:
+            return False
+        return verdict.meaning is Meaning.FAIL and answer.status not in _DENIED
 
     def _count_failure(self, reason: str, error: CallError | None) -> None:
         self._failures += 1
-        if self._accepted or self._failures < _BREAKER:
+        is_nobody = isinstance(error, ConnectFailed)
+        most = _BREAKER_WORKED if self._has_worked and not is_nobody else _BREAKER
+        if self._failures < most:
             return
-        what = "nobody answers there" if isinstance(error, ConnectFailed) else "no call worked"
+        what = "nobody answers there" if is_nobody else "no call worked"
         self._broken = (
             f"{what}: the first {self._failures} calls all failed ({reason}); "
             "the others were not asked"

@@ -164,6 +164,11 @@ class Writer:
         """The newest answers to ``keys`` that are on the disk, in the order of their landing."""
         return self._reader.by_keys(keys)
 
+    def has_answers(self) -> bool:
+        """Whether any call has ended well, in this run or an earlier one."""
+        counts = self._reader.counts()
+        return counts.get(Fate.LANDED, 0) + counts.get(Fate.EMPTY, 0) > 0
+
     # -- what is told about the run
 
     def begin_run(self, run: RunInfo) -> None:

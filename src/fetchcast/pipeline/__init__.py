@@ -436,6 +436,7 @@ class _Flow:
                 retry=retry,
                 credentials=credentials,
                 follow=selection.follow if self.has_lists else None,
+                has_worked=writer.has_answers(),
             )
             if lent:
                 lent.serve(engine)

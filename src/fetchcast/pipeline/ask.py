@@ -17,6 +17,7 @@ from fetchcast.pipeline.follow import Ensuing, Follower, as_outcome
 from fetchcast.pipeline.lists import Lists, Stored
 from fetchcast.pipeline.watermarks import check_tables, known_marks
 from fetchcast.plan.planner import Plan, skip_key
+from fetchcast.plan.seen import Seen
 from fetchcast.records import Fate, Followed, Outcome, Planned, Request
 
 _WINDOW = 500
@@ -90,6 +91,10 @@ class Selection:
     rejected: int = 0
     """Bad rows, which make no call, and which nobody asked to skip."""
     _pending: set[str] = field(default_factory=set)
+    _followed: Seen = field(default_factory=Seen)
+    """Calls from whose answers others follow: many rows may make the same call."""
+    _failed: Seen = field(default_factory=Seen)
+    """Calls that failed in this run: an equal one is left to the next."""
     _ended: deque[str] = field(default_factory=deque)
     _commits: int = 0
     _begun: float = 0.0
@@ -123,6 +128,8 @@ class Selection:
         match event:
             case Ended(outcome=outcome):
                 self._ended.append(outcome.request.key)
+                if outcome.fate is Fate.FAILED:
+                    self._failed.add(_number(outcome.request.key))
             case Committed(count=count):
                 self._commits += 1
                 for _ in range(min(count, len(self._ended))):
@@ -193,6 +200,7 @@ class Selection:
                 passed += 1
             elif self._wanted(key, fates.get(key), live=live):
                 self._pending.add(key)
+                self._is_followed(plan, key)
                 if key in old and row.request.page == 0 and self.follower.is_paged(plan.name):
                     self.lists.begins(row.request)
                 yield _asking(row.request, conditions.get(key))
@@ -200,10 +208,14 @@ class Selection:
                 is_done = fates.get(key) in _DONE
                 (self.already if is_done else self.unselected)[plan.name] += 1
                 passed += 1
-                if is_done:
+                if is_done and not self._is_followed(plan, key):
                     done.append(row.request)
         if passed:
             self.events(Passed(at=self.clock.now(), count=passed))
+
+    def _is_followed(self, plan: Plan, key: str) -> bool:
+        """Whether what follows from this call is known by an equal one; from now on it is."""
+        return self.follower.follows(plan.name) and not self._followed.add(_number(key))
 
     def _over(self, ensuing: Ensuing) -> None:
         if ensuing.over is not None:
@@ -250,7 +262,7 @@ class Selection:
         return self.validators([*old])
 
     def _is_repeat(self, request: Request) -> bool:
-        return request.key in self._pending
+        return request.key in self._pending or _number(request.key) in self._failed
 
     def _wanted(self, key: str, fate: Fate | None, *, live: bool) -> bool:
         if live:
@@ -274,6 +286,11 @@ class Selection:
         )
         self.events(Ended(outcome=outcome))
         self.keep(outcome)
+
+
+def _number(key: str) -> int:
+    """Half of a key, which tells calls apart as well."""
+    return int(key[:16], 16)
 
 
 def _asking(request: Request, condition: Mapping[str, str] | None) -> Request:

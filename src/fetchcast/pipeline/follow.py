@@ -83,6 +83,10 @@ class Follower:
         self._fields = {name: self._wanted(pipeline, name) for name in self._plans}
         self._lost: dict[str, str] = {}
         """Resource -> why no list of it went on, as it looks so far."""
+        self._unseen = {name: set(fields) for name, fields in self._fields.items()}
+        """Resource -> what it takes from its parent's rows, and no row has had so far."""
+        self._had: dict[str, str] = {}
+        """Resource -> what the first of these rows had instead."""
 
     def follows(self, resource: str) -> bool:
         """Whether anything can follow from an answer of ``resource``."""
@@ -126,7 +130,13 @@ class Follower:
 
     def notes(self) -> list[str]:
         """What looks like a mistake in the file."""
-        return [f"resource {name}: {why}" for name, why in self._lost.items() if why]
+        lost = [f"resource {name}: {why}" for name, why in self._lost.items() if why]
+        return lost + [
+            f"resource {name}: no row of {self._plans[name].parent} has a value at {field}; "
+            f"the first has: {had}"
+            for name, had in self._had.items()
+            for field in sorted(self._unseen[name])
+        ]
 
     # -- pages
 
@@ -224,6 +234,7 @@ class Follower:
         wanted = [(name, *_field(name)) for name in self._fields[child.name]]
         found = content.rows(path)
         self._look_for_rows(child, content, path, found)
+        self._look_for_fields(child, request, found)
         for around in found:
             row = {name: _scalar(around, up, below) for name, up, below in wanted}
             yield {n: request.params.get(n) if v is None else v for n, v in row.items()}
@@ -240,6 +251,19 @@ class Follower:
                 f"no answer of {child.parent} has rows at {show_path(path)}: "
                 f"there is no {step!r} in {where}, which has: {', '.join(there)}"
             )
+
+    def _look_for_fields(self, child: Plan, request: Request, found: list[tuple[Any, ...]]) -> None:
+        """A wrong name must not look like rows that lack a value."""
+        unseen = self._unseen[child.name]
+        for name in [*unseen] if found else ():
+            up, below = _field(name)
+            known = request.params.get(name) is not None
+            if known or any(_scalar(around, up, below) is not None for around in found):
+                unseen.discard(name)
+        if unseen and found:
+            row = found[0][0]
+            there = ", ".join([*row][:20]) if isinstance(row, dict) else "no keys"
+            self._had.setdefault(child.name, there)
 
     def _path(self, resource: str, content: _Content) -> JsonPath:
         """Where the rows of ``resource`` are: as its table says, or as its first answer shows."""

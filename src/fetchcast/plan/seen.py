@@ -22,6 +22,13 @@ class Seen:
     def __len__(self) -> int:
         return self._count
 
+    def __contains__(self, number: int) -> bool:
+        mask = len(self._slots) - 1
+        place = (number or 1) & mask
+        while (found := self._slots[place]) and found != (number or 1):
+            place = (place + 1) & mask
+        return found != 0
+
     def add(self, number: int) -> bool:
         """Remember ``number``; True if it is new."""
         slots = self._slots
