@@ -16,6 +16,7 @@ from fetchcast.pipeline import RunOptions, arun
 from fetchcast.pipeline.spread import Spread, shaped_afar
 from fetchcast.records import Fate, Landed
 from fetchcast.testing.cluster import RunningCluster, running_cluster
+from fetchcast.testing.executor_conformance import squared
 from fetchcast.transform import Shaped, Shaper
 from fetchcast.transform.options import TableOptions
 
@@ -132,17 +133,12 @@ def forecast(folder: Path) -> list[tuple[object, ...]]:
     return found
 
 
-def doubled(piece: list[int]) -> list[int]:
-    return [2 * number for number in piece]
-
-
 async def test_pieces_of_work_come_back_in_their_order(cluster: RunningCluster) -> None:
     """As the fits of many series do, on the workers of a cluster."""
-    pieces = [[number, number + 100] for number in range(30)]
     async with open_executor(ExecutorOptions(run=cluster.address), Path()) as executor:
         spread = Spread(executor, asyncio.get_running_loop())
-        found = await asyncio.to_thread(lambda: list(spread.map(doubled, pieces)))
-    assert found == [doubled(piece) for piece in pieces]
+        found = await asyncio.to_thread(lambda: list(spread.map(squared, range(30))))
+    assert found == [number * number for number in range(30)]
 
 
 @pytest.mark.slow
