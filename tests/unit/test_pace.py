@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from random import Random
 
 import msgspec
 import pytest
@@ -358,3 +360,36 @@ def test_quotas_that_cannot_be_counted_are_refused(wrong: dict[str, object]) -> 
     """With the value and what was expected."""
     with pytest.raises(ValueError, match="quota"):
         Quota(**wrong)
+
+
+class _Stalling(Server):
+    """On a machine that stops now and then, for up to a quarter of a second: answers come late."""
+
+    def serve(self, now: float, service_s: float) -> tuple[float, Mapping[str, str] | None]:
+        answered, refusal = super().serve(now, service_s)
+        for begin, end in _STALLS:
+            if begin <= answered < end:
+                answered = end
+        return answered, refusal
+
+
+def _stalls() -> list[tuple[float, float]]:
+    random, at, found = Random(9), 0.0, []
+    while at < 60:
+        at += random.expovariate(1 / 0.7)
+        found.append((at, at + random.uniform(0.02, 0.25)))
+    return found
+
+
+_STALLS = _stalls()
+
+
+def test_a_refusal_that_comes_late_is_no_opening() -> None:
+    """A silent call was taken for let in; when its refusal comes, the door had been shut."""
+    network = Network(one_way_s=0.0002, jitter_s=0.0005, service_s=0.05, spread=0.1)
+    server = _Stalling(network=network, gates=[FixedWindow(600, 4.0)])
+
+    books = run(server, Pace(PaceOptions()), calls=3000, seed=9, until=400)
+
+    assert _took(books) <= 1.1 * 16.05
+    assert books.refused <= 400

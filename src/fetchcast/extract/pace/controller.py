@@ -27,6 +27,7 @@ _STAGGER: Final = 0.3
 _LONGEST_WAIT_S: Final = 900.0  # Longer, and the run ends cleanly; the next one goes on.
 _FEW_TO_JUDGE: Final = 10
 _FAILED_ROW: Final = 5
+_FORGETS: Final = 0.95  # The longest round trip of a refusal is forgotten refusal by refusal.
 _STORM: Final = 20  # Answers in a row that say: you may not.
 _DENIED_PAUSE_S: Final = 10.0
 
@@ -247,6 +248,7 @@ class Pace(Reactions):
         trip = max(1e-4, now - sent_at)
         self._trip = min(self._trip, trip)
         self._trip_mean = trip if self._trip_mean == 0 else 0.8 * self._trip_mean + 0.2 * trip
+        self._trip_worst = max(trip, _FORGETS * self._trip_worst)
         self._refused_total += 1
         group.latest = serial
         if group.latest >= self._door.opened_serial:

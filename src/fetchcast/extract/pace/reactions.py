@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import inf
 from typing import Final
 
@@ -22,6 +23,7 @@ from fetchcast.extract.pace.state import (
 from fetchcast.extract.pace.trial import Trial
 
 _CONSENT_TRIPS: Final = 3.0
+_CONSENT_OF_WORST: Final = 1.2
 _CONSENT_S: Final = 0.02
 _LOT_TRIPS: Final = 1.3
 _DRAIN_TO: Final = 0.7
@@ -72,6 +74,9 @@ class Reactions(State):
         wait = hints.retry_after_s or 0.0
         if wait > 0:
             self._hold = max(self._hold, now + wait)
+        if self._silent is not None and group.latest == self._silent[0]:
+            self._shut_after_all(sent_at, now)
+            return
         if self._phase == CLOSED:
             if call != self._door.probe:
                 self._refused_behind_door(group, now)
@@ -106,6 +111,14 @@ class Reactions(State):
             self._too_many(group, sent_at, now)
         else:
             self._suspect(group, sent_at)
+
+    def _shut_after_all(self, sent_at: float, now: float) -> None:
+        """The silence was a slow refusal: as if the door had never opened."""
+        assert self._silent is not None
+        _, self._door, self._rate, self._window = self._silent
+        self._silent = None
+        self._phase, self._reacted = CLOSED, self._serial
+        self._door.refused(sent_at, now, self._trip_mean, self._offset or 0.0)
 
     def _refused_behind_door(self, group: Group, now: float) -> None:
         """A call that left before the door shut was refused: the window let fewer pass."""
@@ -469,12 +482,14 @@ class Reactions(State):
         if door.probe is None:
             return door.due
         # Silence is consent: a refusal would have come back by now.
-        consent = door.probed_at + _CONSENT_TRIPS * self._trip_mean + _CONSENT_S
+        wait = max(_CONSENT_TRIPS * self._trip_mean, _CONSENT_OF_WORST * self._trip_worst)
+        consent = door.probed_at + wait + _CONSENT_S
         if self._trip == inf:
             return None
         if now < consent:
             return consent
-        group = self._flying[door.probe][0]
+        group, _, serial = self._flying[door.probe]
+        self._silent = serial, copy(door), copy(self._rate), copy(self._window)
         self._reopen(group, now)
         return now
 

@@ -91,6 +91,7 @@ class State:
         "_row",
         "_serial",
         "_short_row",
+        "_silent",
         "_steady",
         "_stopped",
         "_sure",
@@ -99,6 +100,7 @@ class State:
         "_trial",
         "_trip",
         "_trip_mean",
+        "_trip_worst",
         "_verified",
         "_verify_cap",
         "_verify_tries",
@@ -131,7 +133,9 @@ class State:
         self._flying: dict[int, tuple[Group, float, int]] = {}
         """Call in flight -> its group, when it was sent, and as which."""
         self._trip = inf
-        self._trip_mean = 0.0
+        self._trip_mean = self._trip_worst = 0.0
+        self._silent: tuple[int, Door, Rate, Window] | None = None
+        """The call whose silence was taken for consent, and what was known before that."""
         self._row = 0
         self._failed_row = 0
         self._accepted = 0
