@@ -1,7 +1,9 @@
 """Lists in pages, from a real server into a table: every row once, whatever way the API pages."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from fetchcast import arun
 from fetchcast.config import Pipeline, pipeline_from
 from fetchcast.errors import ConfigError, UnknownKey
+from fetchcast.landing.options import LandingOptions
 from fetchcast.pipeline import RunOptions, RunReport
 from fetchcast.records import Fate
 from fetchcast.testing import (
@@ -50,6 +53,13 @@ def pipeline(folder: Path, api: Api, rows: str | None, paginator: Any, **more: A
 def ids(folder: Path) -> list[int]:
     with duckdb.connect(str(folder / "items.duckdb"), read_only=True) as connection:
         return [id_ for (id_,) in connection.execute("select id from items order by id").fetchall()]
+
+
+def bodies(pipeline: Pipeline) -> int:
+    """How many batches of answers still have their bodies."""
+    with closing(sqlite3.connect(pipeline.landing_folder / "landing.sqlite")) as journal:
+        sql = "select count(*) from segment where bodies is not null"
+        return int(journal.execute(sql).fetchone()[0])
 
 
 def accounted(report: RunReport) -> None:
@@ -394,3 +404,38 @@ def test_addresses_keep_what_they_have() -> None:
     url = with_query("http://h/x?b=%2F&a=1&page=3&a=2", "page", 4)
     assert url == "http://h/x?b=%2F&a=1&a=2&page=4"
     assert parse_qsl(urlsplit(with_query("http://h/x", "q", "ä&=")).query) == [("q", "ä&=")]
+
+
+@pytest.mark.parametrize("paginator", ["cursor", "page_number"])
+@pytest.mark.parametrize("etag", [{}, {"ETag": '"same"'}])
+async def test_lists_shrink_also_where_bodies_are_dropped(
+    paginator: str, etag: dict[str, str], tmp_path: Path
+) -> None:
+    """What the list was cannot be read any more; a 304 to its first page would end it there."""
+    clock, count = FakeClock(now=NOON), 95
+
+    def says(asked: Asked) -> Reply:
+        if etag and asked.headers.get("if-none-match") and count < 95:
+            return Reply(304)
+        pages = {"cursor": cursor_pages, "page_number": numbered_pages}[paginator]
+        reply = pages(ITEMS[:count], size=10)(asked)
+        return replace(reply, headers={**reply.headers, **etag})
+
+    options = {
+        "cursor": {"type": "cursor", "path": "meta.next_cursor", "param": "cursor"},
+        "page_number": {"type": "page_number", "size": 10, "total": "totalResults"},
+    }[paginator]
+    async with running_api({"/items": says}) as api:
+        where = {"cursor": "data[*]", "page_number": "items[*]"}[paginator]
+        made = pipeline(tmp_path, api, where, options, refresh="1 day")
+        made = msgspec.structs.replace(made, landing=LandingOptions(keep="none"))
+        for count in (95, 31, 74):
+            asked = len(api.hits)
+            report = await arun(made, clock=clock)
+            assert report.end == 0, report.failures
+            assert ids(tmp_path) == ALL[:count]
+            clock.advance(10.0)
+            assert (await arun(made, clock=clock)).end == 0  # Bodies are older than now and go.
+            assert len(api.hits) - asked == -(-count // 10)
+            assert bodies(made) == 0
+            clock.advance(2 * 86_400.0)

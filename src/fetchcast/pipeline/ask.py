@@ -184,7 +184,7 @@ class Selection:
         """The calls of ``window`` that are to be made; ``done`` takes those with an answer."""
         fates = self._fates(plan, window)
         old = self._old(window, fates)
-        conditions = self._conditions(old)
+        conditions = self._conditions(plan, old)
         commits, passed = self._commits, 0
         for place, row in enumerate(window):
             if row.request is None:
@@ -255,10 +255,13 @@ class Selection:
         # A failure's ETag is that of an error page.
         return {key for key, fate in self.fates(aged, None).items() if fate in _DONE}
 
-    def _conditions(self, old: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+    def _conditions(self, plan: Plan, old: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """How to ask for answers that have grown old, where the API told us a way."""
         if not old or self.again or self.failed_only:
             return {}
+        if self.follower.follows(plan.name):
+            # That nothing has changed is of no use where nobody knows any more what it was.
+            old = [landed.key for landed in self.stored([*old]) if landed.body]
         return self.validators([*old])
 
     def _is_repeat(self, request: Request) -> bool:

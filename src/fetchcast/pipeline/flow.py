@@ -222,7 +222,9 @@ class Flow:
             events=self.events,
             follower=follower,
             stored=writer.by_keys,
-            lists=Lists(follower, writer, self.clock),
+            lists=Lists(
+                follower, writer, self.clock, drops=self.pipeline.landing.kept_s is not None
+            ),
             keep=writer.take,
             only=self.options.only,
             failed_only=self.options.failed_only,
