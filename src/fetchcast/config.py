@@ -55,6 +55,8 @@ _SECRET_PLACES = ("api.auth.", "api.headers.")
 _SHOWN = ("in", "send", "method", "requests", "per", "resets")
 """What may be shown of these places."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_OPEN = frozenset({"csv", "parquet", "ndjson", "sql"})
+"""Parameters whose sources may have further columns."""
 _T = TypeVar("_T", bound=msgspec.Struct)
 _Raw: TypeAlias = dict[str, Any]
 
@@ -533,6 +535,7 @@ def _check_references(pipeline: PipelineFile) -> None:
             _check_known(f"table.{name}.from", source, pipeline.resource)
             if table.every_call:
                 _check_every_call(name, source, pipeline.resource[source])
+        _check_carried(name, table, pipeline.resource)
     for name, series in pipeline.series.items():
         if not series.sql.strip():
             raise ConfigError(f"series.{name}.sql", None, "a query; it is required")
@@ -542,6 +545,23 @@ def _check_references(pipeline: PipelineFile) -> None:
         _check_known("hooks.paginator", name, pipeline.resource)
     for name in pipeline.hooks.row:
         _check_known("hooks.row", name, pipeline.table)
+
+
+def _check_carried(
+    name: str, table: TableOptions, resources: Mapping[str, ResourceOptions]
+) -> None:
+    """A parameter that is carried must be one, unless columns or a parent's rows bring more."""
+    known: list[str] = []
+    for source in table.sources:
+        for param, raw in resources[source].params.items():
+            if isinstance(raw, dict) and (parent_of(raw) or not _OPEN.isdisjoint(raw)):
+                return
+            known += [param, f"{param}_end"]
+    for column, path in table.carry.items():
+        if path.startswith("param:") and path.removeprefix("param:") not in known:
+            have = ", ".join(known[::2]) or "none"
+            expected = f"a parameter of {' or '.join(table.sources)}, which has: {have}"
+            raise ConfigError(f"table.{name}.carry.{column}", path, expected)
 
 
 def _check_every_call(table: str, source: str, resource: ResourceOptions) -> None:

@@ -439,3 +439,68 @@ async def test_lists_shrink_also_where_bodies_are_dropped(
             assert len(api.hits) - asked == -(-count // 10)
             assert bodies(made) == 0
             clock.advance(2 * 86_400.0)
+
+
+def counted_wrong(total: int, beyond: Callable[[int], Reply]) -> Callable[[Asked], Reply]:
+    """35 rows in pages of 10, of which ``total`` are said to be there."""
+
+    def says(asked: Asked) -> Reply:
+        number = int(asked.query["page"])
+        found = ITEMS[10 * (number - 1) : min(10 * number, 35)]
+        return json_reply({"items": found, "total": total}) if found else beyond(number)
+
+    return says
+
+
+@pytest.mark.parametrize("total", [7, 17, 25, 31, 35])
+@pytest.mark.parametrize("status", [200, 404, 422])
+async def test_a_total_that_is_too_small_ends_no_list(
+    total: int, status: int, tmp_path: Path
+) -> None:
+    """A full last page where the total leaves room for a few rows: there is more."""
+    beyond = json_reply({"items": [], "total": total}, status)
+    async with running_api({"/items": counted_wrong(total, lambda _: beyond)}) as api:
+        options = {"type": "page_number", "size": 10, "total": "total"}
+        report = await arun(pipeline(tmp_path, api, "items[*]", options))
+        assert report.end == 0, report.failures
+        assert ids(tmp_path) == ALL[:35]
+        assert len(api.hits) == 4
+
+
+async def test_a_full_page_that_comes_again_ends_a_list_with_a_total_that_is_too_small(
+    tmp_path: Path,
+) -> None:
+    last = ITEMS[10:20]
+
+    def says(asked: Asked) -> Reply:
+        number = int(asked.query["page"])
+        found = {"items": ITEMS[:10] if number == 1 else last, "total": 13, "page": number}
+        return json_reply(found)
+
+    async with running_api({"/items": says}) as api:
+        options = {"type": "page_number", "size": 10, "total": "total"}
+        report = await arun(pipeline(tmp_path, api, "items[*]", options))
+        assert report.end == 0, report.failures
+        assert ids(tmp_path) == ALL[:20]
+        assert len(api.hits) == 3
+
+
+async def test_a_list_that_the_api_cuts_off_says_what_can_be_done(tmp_path: Path) -> None:
+    """It tells of 80 pages and gives 2: the run is not complete, and says so once, not 78 times."""
+    heard: list[Any] = []
+    detail = json_reply({"detail": "page must be <= 2"}, 422)
+
+    def says(asked: Asked) -> Reply:
+        number = int(asked.query["page"])
+        found = ITEMS[10 * (number - 1) : 10 * number]
+        return json_reply({"items": found, "total": 800}) if number < 3 else detail
+
+    async with running_api({"/items": says}) as api:
+        options = {"type": "page_number", "size": 10, "total": "total"}
+        made = pipeline(tmp_path, api, "items[*]", options)
+        report = await arun(made, subscribers=[heard.append])
+        assert report.end == 3
+        assert sum("`maximum` in the paginator" in str(event) for event in heard) == 1
+        made = pipeline(tmp_path, api, "items[*]", {**options, "maximum": 2})
+        assert (await arun(made)).end == 0
+        assert ids(tmp_path) == ALL[:20]

@@ -90,6 +90,7 @@ title = "Trains"
         ("[resource.trains]", "[resources.trains]", UnknownKey, "unknown key resources: did you mean 'resource'?"),
         ("path =", "pth =", UnknownKey, "unknown key resource.trains.pth: did you mean 'path'?"),
         ('from = "trains"', 'from = "train"', ConfigError, "table.stops.from = 'train': expected one of: trains; did you mean 'trains'?"),
+        ('from = "trains"', 'from = "trains"\ncarry = { d = "param:dat" }', ConfigError, "table.stops.carry.d = 'param:dat': expected a parameter of trains, which has: date"),
         ('from = "trains"', "", ConfigError, "table.stops.from = None: expected a value; it is required"),
         ('path = "trains/{date}"', "path = 7", ConfigError, "resource.trains.path = 7: expected `str`, got `int`"),
         ('base_url = "https://api.test/v1"', 'base_url = "api.test"', ConfigError, "base_url = 'api.test': expected http:// or https://"),

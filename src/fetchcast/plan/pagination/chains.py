@@ -232,6 +232,10 @@ class Numbered(Chain):
         """So many pages were asked."""
         self._is_counted = self._end_seen = False
         self._seen: dict[bytes, int] = {}
+        self._counted = 0
+        """So many pages there are, as the first one says it."""
+        self._last = b""
+        """What was on the last page that said that there are more than were counted."""
 
     def keys(self) -> Collection[str]:
         """Of all calls of the list so far."""
@@ -247,19 +251,36 @@ class Numbered(Chain):
         count = self._pages_of(page)
         if count is None:
             return self._probed(page)
-        self._is_counted = True
+        self._is_counted, self._counted = True, count
         self._seen[page.exact_digest()] = 0
         return Step(self._more(count))
 
     def _one_of_many(self, page: Page) -> Step:
         number = page.request.page
         if page.failed:
-            return Step()
+            return self._refused(page) if number < self._counted else self._behind_the_end(page)
         if page.rows and page.exact_digest() in self._seen:
             return _repeats(number, 0)
         # A list may grow while it is read; one page that says so is enough.
         count = self._pages_of(page) if number == self._upto - 1 else None
-        return Step(self._more(count or 0))
+        if count is None or count <= self._upto:
+            return Step()
+        digest = page.digest()
+        if digest == self._last:
+            return _repeats(number, number - 1)
+        self._last = digest
+        return Step(self._more(count))
+
+    def _refused(self, page: Page) -> Step:
+        """Many APIs give the first thousands of rows only, whatever their total says."""
+        if self._end_seen or page.status not in _BEHIND_THE_END:
+            return Step()
+        self._end_seen = True
+        return Step(
+            notice=f"page {page.request.page + 1} of {self._upto} is refused (HTTP {page.status}): "
+            "if the API ends lists earlier than it says, `maximum` in the paginator does too; "
+            "lists of smaller parts, days for instance, have all rows"
+        )
 
     def _probed(self, page: Page) -> Step:
         """Nobody says how many pages there are: go on behind each full one until one is not."""

@@ -223,7 +223,15 @@ class _Count:
             self.size = page.rows if self.size is None else min(self.size, page.rows)
         if total is None or (total and not self.size and not page.rows):
             return None
-        return -(-total // (self.size or page.rows or 1))
+        pages = -(-total // (self.size or page.rows or 1))
+        return max(pages, self._behind(page, total))
+
+    def _behind(self, page: Page, total: int) -> int:
+        """A full page with rows that the total does not count: there may be one more."""
+        upto = page.request.page + 1
+        if page.rows != self.size or upto * self.size <= total:
+            return 0
+        return upto + 1
 
     def is_last(self, page: Page) -> bool:
         """Whether ``page`` shows by itself that none is behind it."""
