@@ -504,3 +504,19 @@ async def test_a_list_that_the_api_cuts_off_says_what_can_be_done(tmp_path: Path
         made = pipeline(tmp_path, api, "items[*]", {**options, "maximum": 2})
         assert (await arun(made)).end == 0
         assert ids(tmp_path) == ALL[:20]
+
+
+@pytest.mark.parametrize("paginator", ["auto", {"type": "page_number", "has_more": "has_more"}])
+async def test_a_list_that_cannot_be_gone_on_with_is_not_complete(
+    paginator: Any, tmp_path: Path
+) -> None:
+    """It says that there is more, and goes on in a way that nobody guessed: after the last id."""
+    page = json_reply({"data": ITEMS[:10], "has_more": True})
+    async with running_api({"/items": page}) as api:
+        report = await arun(pipeline(tmp_path, api, "data[*]", paginator))
+        assert report.end == 3
+        assert "page 2 has the rows of page 1 again, and says that there is more" in str(
+            report.failures
+        )
+        assert ids(tmp_path) == ALL[:10]
+        accounted(report)

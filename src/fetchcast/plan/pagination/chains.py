@@ -214,6 +214,7 @@ class Numbered(Chain):
         at: The call of the page with an index, from 0.
         pages_of: How many pages there are, as a page says it; None if it does not.
         is_last: Whether a page shows by itself that none is behind it.
+        says_more: Whether a page says in so many words that there is one behind it.
     """
 
     def __init__(
@@ -225,9 +226,11 @@ class Numbered(Chain):
         at: Callable[[int], Request],
         pages_of: Callable[[Page], int | None],
         is_last: Callable[[Page], bool],
+        says_more: Callable[[Page], bool],
     ) -> None:
         super().__init__(first, since, maximum)
         self._at, self._pages_of, self._is_last = at, pages_of, is_last
+        self._says_more = says_more
         self._upto = 1
         """So many pages were asked."""
         self._is_counted = self._end_seen = False
@@ -292,8 +295,11 @@ class Numbered(Chain):
             return Step()
         earlier = self._seen.setdefault(page.digest(), number)
         if earlier != number:
+            step = _repeats(max(number, earlier), min(number, earlier))
+            if {number, earlier} == {0, 1} and self._says_more(page) and not self._end_seen:
+                step.broken = f"{step.empty_because}, and says that there is more"
             self._end_seen = True
-            return _repeats(max(number, earlier), min(number, earlier))
+            return step
         if self._end_seen:
             return Step()
         return Step(self._more(min(self._upto + 2, number + 1 + _AHEAD)))

@@ -197,7 +197,13 @@ def _numbered(
     at: Callable[[int], Request],
 ) -> Numbered:
     return Numbered(
-        first, since, options.maximum, at=at, pages_of=count.pages, is_last=count.is_last
+        first,
+        since,
+        options.maximum,
+        at=at,
+        pages_of=count.pages,
+        is_last=count.is_last,
+        says_more=count.says_more,
     )
 
 
@@ -232,6 +238,10 @@ class _Count:
         if page.rows != self.size or upto * self.size <= total:
             return 0
         return upto + 1
+
+    def says_more(self, page: Page) -> bool:
+        """Whether ``page`` says in so many words that there is one behind it."""
+        return bool(self._more and value_at(page.document, self._more))
 
     def is_last(self, page: Page) -> bool:
         """Whether ``page`` shows by itself that none is behind it."""
