@@ -127,7 +127,14 @@ async def live(folder: Path, what: str, calls: int, share: float) -> tuple[float
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("what", ["one worker", "two workers", "scheduler"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "one worker",
+        pytest.param("two workers", marks=pytest.mark.slow),
+        pytest.param("scheduler", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_kill_costs_little(tmp_path: Path, what: str) -> None:
     """The short form."""
     repeated, _ = await live(tmp_path, what, calls=1500, share=0.4)

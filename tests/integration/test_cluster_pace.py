@@ -113,6 +113,7 @@ async def measure(folder: Path, calls: int, limit: float, burst: float, more: st
     return found
 
 
+@pytest.mark.slow  # A share of 200 a second needs two cores that nobody else uses.
 async def test_a_known_limit_is_used_and_kept(tmp_path: Path) -> None:
     """The short form."""
     found = await measure(tmp_path, 2000, 200, 20, "[limits]\nmax_rate = 198")
@@ -121,6 +122,7 @@ async def test_a_known_limit_is_used_and_kept(tmp_path: Path) -> None:
     assert found.repeated == 0
 
 
+@pytest.mark.slow
 async def test_a_limit_is_found_by_all_together(tmp_path: Path) -> None:
     """The short form."""
     found = await measure(tmp_path, 2000, 200, 20, "")
