@@ -1,5 +1,6 @@
 """Later runs ask only for what is missing, has grown old, or may still have changed."""
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -224,3 +225,28 @@ async def test_two_resources_may_ask_the_same_address(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "twice.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) from first").fetchone() == (1,)
         assert connection.execute("select count(*) from second").fetchone() == (1,)
+
+
+async def test_calls_that_never_work_do_not_hold_up_the_others(tmp_path: Path) -> None:
+    """Thirty broken ids in the middle of a plan are no outage: the others go on beside them."""
+
+    def says(asked: Asked) -> Reply:
+        number = int(asked.path.rsplit("/", 1)[1])
+        return Reply(500) if 40 <= number < 70 else json_reply([{"n": number}])
+
+    raw = {
+        "name": "days",
+        "retry": {"attempts": 3, "base_s": 0.1, "max_s": 0.2},
+        "resource": {"days": {"path": "x/{n}", "params": {"n": {"from": 1, "to": 200}}}},
+        "table": {"rows": {"from": "days", "rows": "[*]"}},
+    }
+    async with running_api({"*": says}) as api:
+        raw["api"] = {"base_url": api.url}
+        made = pipeline_from(raw, folder=tmp_path)
+        report = await asyncio.wait_for(arun(made), 60)
+        assert report.count(Fate.LANDED) == 170
+        assert report.count(Fate.FAILED) == 30
+        assert report.extract_s < 45
+        again = await asyncio.wait_for(arun(made), 60)
+        assert again.count(Fate.FAILED) == 30
+        assert len(api.hits) == 170 + 2 * 3 * 30

@@ -28,7 +28,10 @@ _LONGEST_WAIT_S: Final = 900.0  # Longer, and the run ends cleanly; the next one
 _FEW_TO_JUDGE: Final = 10
 _FAILED_ROW: Final = 5
 _FORGETS: Final = 0.95  # The longest round trip of a refusal is forgotten refusal by refusal.
+_FAILING: Final = 10_000  # So many calls that did not work are remembered.
+_AGAIN_S: Final = 0.5
 _STORM: Final = 20  # Answers in a row that say: you may not.
+_STORM_KNOWN: Final = 100  # The same, where an earlier run met this API.
 _DENIED_PAUSE_S: Final = 10.0
 
 _ALLOWS: Final[Mapping[int, Callable[[Reactions, float], float | None]]] = {
@@ -276,16 +279,31 @@ class Pace(Reactions):
             allowance.tell(budget, sent_at, now, self._in_flight)
 
     def failed(self, call: int, now: float) -> None:
-        """The call did not work for a reason that is no refusal."""
+        """The call did not work for a reason that is no refusal.
+
+        One that did not work before says nothing about the API: a few calls that never work, and
+        are tried again and again, must not look like an outage.
+        """
         group, _, _ = self._end(call)
-        self._failed_row += 1
+        again = self._is_failing(call)
+        self._failed_row += not again
         if self._phase == CLOSED and call == self._door.probe:
             self._door.refused(group.sent_at, now, self._trip_mean, self._offset or 0.0)
+            if again:
+                self._door.due = min(self._door.due, now + _AGAIN_S)
         elif self._phase != CLOSED and self._failed_row >= _FAILED_ROW:
             quiet = now - (self._accepted_at if self._accepted_at is not None else now)
             if quiet > 3 * (self._window.base or inf):
                 self._shut(now)
         self._settle()
+
+    def _is_failing(self, call: int) -> bool:
+        """Whether ``call`` failed before; from now on it did."""
+        again = call in self._failing
+        self._failing[call] = None
+        if len(self._failing) > _FAILING:
+            del self._failing[next(iter(self._failing))]
+        return again
 
     def denied(self, call: int, now: float, *, status: int) -> None:
         """The API said "you may not" (401, 402, 403); many in a row end the run.
@@ -296,7 +314,9 @@ class Pace(Reactions):
         self._denied_row += 1
         if call == self._door.probe:
             self._door.probe, self._door.due = None, now + _DENIED_PAUSE_S
-        if self._denied_row >= _STORM:
+        # Ids that are forbidden come first in every run: that is no reason to ask for no other.
+        storm = _STORM_KNOWN if self._is_known and not self._accepted else _STORM
+        if self._denied_row >= storm:
             self._stop(f"the last {self._denied_row} answers were all HTTP {status}")
         self._settle()
 

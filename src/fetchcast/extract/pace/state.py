@@ -66,12 +66,14 @@ class State:
         "_door",
         "_doubted",
         "_failed_row",
+        "_failing",
         "_felt",
         "_flying",
         "_found",
         "_group",
         "_hold",
         "_in_flight",
+        "_is_known",
         "_last_sent_at",
         "_level",
         "_looked",
@@ -138,6 +140,8 @@ class State:
         """The call whose silence was taken for consent, and what was known before that."""
         self._row = 0
         self._failed_row = 0
+        self._failing: dict[int, None] = {}
+        self._is_known = memory is not None
         self._accepted = 0
         self._accepted_at: float | None = None
         self._began_at: float | None = None
