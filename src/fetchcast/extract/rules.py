@@ -24,6 +24,7 @@ _CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 _TRANSIENT = frozenset({408, 425, 500, 502, 504, 520, 521, 522, 523, 524})
 _REFUSALS = frozenset({429, 503})
 _HEAD = 60
+_NAMES = 12
 _SHORT = 1000
 """A longer body is not `[]` with some blanks around it."""
 
@@ -278,8 +279,25 @@ def _judge_body(answer: Answer, options: AnswerOptions, count_rows: CountRows) -
     if rows:
         return FINE
     if rows is None and options.missing_rows == "fail":
-        return Verdict(Meaning.FAIL, f"no rows where the table expects them: {head(body)}")
+        return Verdict(Meaning.FAIL, f"no rows where the table expects them: {_there(body)}")
     return EMPTY
+
+
+def _there(body: bytes) -> str:
+    """What is there instead: the keys of an object and of the objects in it, else how it begins."""
+    try:
+        document = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return head(body)
+    if not isinstance(document, dict) or not document:
+        return head(body)
+    names = [
+        f"{key}.{below}" if below else key
+        for key, value in document.items()
+        for below in (value if isinstance(value, dict) and value else ("",))
+    ]
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return f"the answer has {', '.join(names[:_NAMES])}{more}: {head(body)}"
 
 
 def _unreadable(answer: Answer, name: str, error: Exception) -> Verdict:
