@@ -187,7 +187,14 @@ def _command(command: click.Command, name: str) -> list[str]:
 
 
 def _help(command: click.Command, name: str) -> str:
-    with click.Context(command, info_name=name, max_content_width=88, terminal_width=88) as context:
+    helps = cli.context_settings["help_option_names"]
+    with click.Context(
+        command,
+        info_name=name,
+        max_content_width=88,
+        terminal_width=88,
+        help_option_names=helps,
+    ) as context:
         return command.get_help(context)
 
 

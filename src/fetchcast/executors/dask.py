@@ -14,6 +14,7 @@ from uuid import uuid4
 import dask
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 from distributed.security import Security
 
 from fetchcast.errors import ExecutorError
@@ -210,7 +211,7 @@ class DaskExecutor:
         future = self.client.submit(work, task, key=key, pure=False)
         try:
             result: _R = await future
-        except FutureCancelledError as error:
+        except (FutureCancelledError, CommClosedError) as error:
             raise self._gone(error) from error
         except KilledWorker as error:
             raise ExecutorError(
