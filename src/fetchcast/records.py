@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -43,6 +43,10 @@ class Fate(StrEnum):
 
 
 _NO_HEADERS: Mapping[str, str] = {}
+
+
+WITH_ANSWER: Final = frozenset({Fate.LANDED, Fate.EMPTY})
+"""The fates of calls that got a fine answer: they are not asked again."""
 
 
 def request_key(

@@ -19,7 +19,7 @@ from fetchcast.records import Answer, Request
 
 _OK, _REDIRECT = 200, 300
 _NO_CONTENT = 204
-_NOT_MODIFIED = 304
+NOT_MODIFIED = 304
 _CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 _TRANSIENT = frozenset({408, 425, 500, 502, 504, 520, 521, 522, 523, 524})
 _REFUSALS = frozenset({429, 503})
@@ -226,7 +226,7 @@ def judge(
         conditional: The call asked for what has changed only: 304 confirms what is kept.
     """
     status = answer.status
-    if status == _NOT_MODIFIED and conditional:
+    if status == NOT_MODIFIED and conditional:
         return FINE
     if options.rules and (verdict := _by_rule(answer, options, count_rows)) is not None:
         return verdict

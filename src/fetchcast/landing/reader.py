@@ -19,10 +19,9 @@ from fetchcast.landing.runs import Logged, Memory, Run
 from fetchcast.landing.schema import JOURNAL, open_for_reading, told
 from fetchcast.landing.sealing import sealed_bodies
 from fetchcast.landing.segment import Entry, Unpacker, landed, validators
-from fetchcast.records import Fate, Landed
+from fetchcast.records import WITH_ANSWER, Fate, Landed
 
 WITH_CONTENT: Final = frozenset({Fate.LANDED})
-WITH_ANSWER: Final = frozenset({Fate.LANDED, Fate.EMPTY})
 
 
 class Reader:

@@ -12,19 +12,18 @@ import msgspec
 from fetchcast.clock import Clock
 from fetchcast.config import Pipeline
 from fetchcast.events import Committed, Ended, Event, Events, MorePlanned, Passed
+from fetchcast.extract.rules import NOT_MODIFIED
 from fetchcast.pipeline.databases import PlanDatabases
 from fetchcast.pipeline.follow import Ensuing, Follower, as_outcome
 from fetchcast.pipeline.lists import Lists, Stored
 from fetchcast.pipeline.watermarks import check_tables, known_marks
 from fetchcast.plan.planner import Plan, skip_key
 from fetchcast.plan.seen import Seen
-from fetchcast.records import Fate, Followed, Outcome, Planned, Request
+from fetchcast.records import WITH_ANSWER, Fate, Followed, Outcome, Planned, Request
 
 _WINDOW = 500
 """Rows whose keys are looked up at a time: all keys are never held."""
 
-_DONE = frozenset({Fate.LANDED, Fate.EMPTY})
-_NOT_MODIFIED = 304
 
 Fates = Callable[[Sequence[str], float | None], Mapping[str, Fate]]
 """Of these keys, those with an answer that is not from before the moment (None: any answer)."""
@@ -205,7 +204,7 @@ class Selection:
                     self.lists.begins(row.request)
                 yield _asking(row.request, conditions.get(key))
             else:
-                is_done = fates.get(key) in _DONE
+                is_done = fates.get(key) in WITH_ANSWER
                 (self.already if is_done else self.unselected)[plan.name] += 1
                 passed += 1
                 if is_done and not self._is_followed(plan, key):
@@ -223,7 +222,7 @@ class Selection:
 
     def with_body(self, outcome: Outcome) -> Outcome:
         """304 confirms the answer that is kept: what follows is in that one."""
-        if outcome.answer is None or outcome.answer.status != _NOT_MODIFIED:
+        if outcome.answer is None or outcome.answer.status != NOT_MODIFIED:
             return outcome
         kept = next(iter(self.stored([outcome.request.key])), None)
         if kept is None:
@@ -253,7 +252,7 @@ class Selection:
         asked = [row.request.key for row in window if row.request is not None]
         aged = [key for key in asked if key not in fates]
         # A failure's ETag is that of an error page.
-        return {key for key, fate in self.fates(aged, None).items() if fate in _DONE}
+        return {key for key, fate in self.fates(aged, None).items() if fate in WITH_ANSWER}
 
     def _conditions(self, plan: Plan, old: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """How to ask for answers that have grown old, where the API told us a way."""
@@ -269,12 +268,12 @@ class Selection:
 
     def _wanted(self, key: str, fate: Fate | None, *, live: bool) -> bool:
         if live:
-            return fate not in _DONE
+            return fate not in WITH_ANSWER
         if self.only is not None:
             return key.startswith(self.only)
         if self.failed_only:
             return fate is Fate.FAILED
-        return fate not in _DONE
+        return fate not in WITH_ANSWER
 
     def _skip(self, row: Planned) -> None:
         self.rejected += row.rejected

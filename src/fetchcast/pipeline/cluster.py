@@ -26,7 +26,7 @@ from fetchcast.landing.shards import Commit, ShardStore
 from fetchcast.landing.writer import Writer
 from fetchcast.pipeline.shard import Job, Shard, here, run_shard
 from fetchcast.pipeline.shared_row import ClusterPace, row_desk
-from fetchcast.records import Fate, Outcome, Request
+from fetchcast.records import WITH_ANSWER, Outcome, Request
 
 STORE: Final = "shard store"
 """Under which name the landing remembers where answers may still lie."""
@@ -38,7 +38,6 @@ _SHARDS_A_SLOT: Final = 4  # So many at least, or slots are idle while the last 
 _AGAIN: Final = 5
 _UNBROUGHT: Final = 64
 """Commits that wait for the journal; more, and no new shards are sent."""
-_DONE: Final = frozenset({Fate.LANDED, Fate.EMPTY})
 _FATES: Final = 1000
 
 
@@ -303,7 +302,7 @@ async def _take_new(writer: Writer, outcomes: list[Outcome]) -> int:
         window = outcomes[start : start + _FATES]
         fates = writer.fates([outcome.request.key for outcome in window])
         for outcome in window:
-            if fates.get(outcome.request.key) not in _DONE:
+            if fates.get(outcome.request.key) not in WITH_ANSWER:
                 count += 1
                 await writer.put(outcome)
     # The next window may have the same keys.

@@ -32,10 +32,9 @@ from fetchcast.plan.pagination import (
 )
 from fetchcast.plan.pagination.options import Cursor, NextUrl, Offset, PageNumber
 from fetchcast.plan.planner import Plan
-from fetchcast.records import Answer, Fate, Landed, Outcome, Planned, Request, Scalar
+from fetchcast.records import WITH_ANSWER, Answer, Fate, Landed, Outcome, Planned, Request, Scalar
 from fetchcast.transform.model import default_rows, missed_step
 
-_DONE = frozenset({Fate.LANDED, Fate.EMPTY})
 _PARAM = "param:"
 
 
@@ -169,8 +168,10 @@ class Follower:
             status=answer.status if answer else None,
             headers=answer.headers if answer else {},
             body=answer.body if answer else b"",
-            rows=len(content.rows(self._path(plan.name, content))) if outcome.fate in _DONE else 0,
-            failed=outcome.fate not in _DONE,
+            rows=len(content.rows(self._path(plan.name, content)))
+            if outcome.fate in WITH_ANSWER
+            else 0,
+            failed=outcome.fate not in WITH_ANSWER,
             read=lambda _: next(iter(content.documents), None),
         )
 

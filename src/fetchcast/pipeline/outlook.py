@@ -11,12 +11,11 @@ from pathlib import Path
 from fetchcast.landing.reader import Reader, open_reader
 from fetchcast.plan.estimates import Estimate, Sample, survey
 from fetchcast.plan.planner import Plan
-from fetchcast.records import Fate, Planned
+from fetchcast.records import WITH_ANSWER, Fate, Planned
 
 _WINDOW = 5_000
 _FEW = 10_000
 """Plans with no more rows are looked at row by row without being asked to."""
-_DONE = frozenset({Fate.LANDED, Fate.EMPTY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class _Looked:
         while window := list(islice(rows, _WINDOW)):
             keys = [row.request.key for row in window if row.request is not None]
             fates = self._reader.fates(keys)
-            self.landed += sum(1 for key in keys if fates.get(key) in _DONE)
+            self.landed += sum(1 for key in keys if fates.get(key) in WITH_ANSWER)
             yield from window
 
 

@@ -22,10 +22,10 @@ from fetchcast.pipeline.forms import forms
 from fetchcast.pipeline.spread import Spread, shaped_afar
 from fetchcast.plan.planner import Plan
 from fetchcast.records import (
+    WITH_ANSWER,
     Batch,
     Destination,
     Disposition,
-    Fate,
     Landed,
     Loading,
     LoadNote,
@@ -273,7 +273,7 @@ class Store:
             after_seq=todo.note.from_seq,
             upto_seq=todo.note.upto_seq,
             resources=todo.table.sources,
-            fates=(Fate.LANDED, Fate.EMPTY),
+            fates=WITH_ANSWER,
         )
         read = forms(self.pipeline)
         chunks = _chunks(answers, read)

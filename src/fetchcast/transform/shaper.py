@@ -10,7 +10,16 @@ from itertools import product
 import msgspec
 import pyarrow as pa
 
-from fetchcast.records import REQUEST_KEY, Batch, Disposition, Fate, Landed, Planned, Target
+from fetchcast.records import (
+    REQUEST_KEY,
+    WITH_ANSWER,
+    Batch,
+    Disposition,
+    Fate,
+    Landed,
+    Planned,
+    Target,
+)
 from fetchcast.transform.accounting import Accounting
 from fetchcast.transform.block import Block, Shape
 from fetchcast.transform.carrying import Outside
@@ -268,7 +277,7 @@ def _latest(answers: Sequence[Landed]) -> list[Landed]:
     latest: dict[str, Landed] = {}
     for answer in answers:
         known = latest.get(answer.key)
-        if answer.fate in {Fate.LANDED, Fate.EMPTY} and (known is None or answer.seq >= known.seq):
+        if answer.fate in WITH_ANSWER and (known is None or answer.seq >= known.seq):
             latest[answer.key] = answer
     return list(latest.values())
 
