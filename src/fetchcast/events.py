@@ -61,7 +61,7 @@ class StageEnded:
     what: str = ""
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
+class Sent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """``count`` calls left, with no event between them."""
 
     at: float
@@ -95,7 +95,7 @@ class Retried:
     reason: str
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A call ended; it is not on the disk yet."""
 
     outcome: Outcome
@@ -193,6 +193,15 @@ class Counters:
 
     def update(self, event: Event) -> None:
         """Count ``event``."""
+        if isinstance(event, Ended):  # First: it is the one that happens once a call.
+            outcome = event.outcome
+            self.ended[outcome.fate] += 1
+            self.in_flight -= outcome.attempts > 0  # Else it was never asked.
+        else:
+            self._update_rest(event)
+
+    def _update_rest(self, event: Event) -> None:
+        """What does not happen once a call."""
         match event:
             case Sent(count=count):
                 self.sent += count
@@ -203,15 +212,6 @@ class Counters:
             case Retried():
                 self.retried += 1
                 self.in_flight -= 1
-            case Ended(outcome=outcome):
-                self.ended[outcome.fate] += 1
-                self.in_flight -= outcome.attempts > 0  # Else it was never asked.
-            case _:
-                self._update_rest(event)
-
-    def _update_rest(self, event: Event) -> None:
-        """What does not happen once a call."""
-        match event:
             case Committed(count=count, size_bytes=size):
                 self.committed += count
                 self.body_bytes += size

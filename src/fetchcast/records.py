@@ -4,7 +4,8 @@ A `Request` is asked for, an `Answer` comes back, an `Outcome` says how the call
 is what the landing kept of it. A `Batch` is shaped rows on the way to a table and a `Receipt`
 says what a destination did with it. Nothing here does anything: no clock, no socket, no disk.
 
-What is made once a call is a `msgspec.Struct`, which costs a quarter of a frozen dataclass.
+What is made once a call is a `msgspec.Struct`, which costs a quarter of a frozen dataclass. They
+hold no cycles, so that the collector need not look at them (``gc=False``).
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def request_key(
     return blake2b(whole, digest_size=16).hexdigest()
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One call: everything that is needed to send it, but for secrets."""
 
     key: str
@@ -116,7 +117,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """An answer from before this moment (seconds since 1970, UTC) may still change; None: never."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a server said, whole: status, headers (names in lower case), decoded body."""
 
     status: int
@@ -129,7 +130,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     http_version: str = "1.1"
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The end of one call, on its way to the landing."""
 
     request: Request

@@ -151,6 +151,8 @@ class Engine:
         self._has_worked = has_worked
         self._broken: str | None = None
         self._now = self._wall = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn_due = False
         credentials.watch(self._on_credentials)
 
     async def run(self, requests: Iterator[Request]) -> Stopped | None:
@@ -161,6 +163,7 @@ class Engine:
         on the wire; what had arrived has been handed to the sink.
         """
         self._scheduler = Scheduler(requests)
+        self._loop = asyncio.get_running_loop()
         try:
             while True:
                 self._read_clock()
@@ -175,6 +178,7 @@ class Engine:
                 if self._error is not None:
                     raise self._error
         finally:
+            self._loop = None
             self._drop_all()
 
     def wake(self) -> None:
@@ -231,10 +235,26 @@ class Engine:
         self._woken.set()
 
     def _on_done(self, call: Call, result: Answer | CallError) -> None:
-        """Settle a call and start the next; the transport must never see an error of ours."""
-        before = self._look_at
+        """Settle a call; the transport must never see an error of ours.
+
+        What may leave next is asked once for all calls that end in one turn of the loop.
+        """
+        if not self._turn_due and self._loop is not None:
+            self._turn_due = True
+            self._read_clock()
+            self._loop.call_soon(self._end_turn)
         try:
             self._settle(call, result)
+        except BaseException as error:  # noqa: BLE001  `run` raises it
+            self._error = error
+
+    def _end_turn(self) -> None:
+        """Start what may start, now that some calls have ended."""
+        self._turn_due = False
+        if self._loop is None:  # The run has ended meanwhile.
+            return
+        before = self._look_at
+        try:
             self._start_ready()
         except BaseException as error:  # noqa: BLE001  `run` raises it
             self._error = error
@@ -257,7 +277,6 @@ class Engine:
             timer.cancel()
 
     def _settle(self, call: Call, result: Answer | CallError) -> None:
-        self._read_clock()
         _, _, signed = self._flying.pop(call.id)
         outcome = self._settle_one(self._scheduler, call, result, signed)
         if outcome is not None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
+
+import msgspec
 
 from fetchcast.records import Request
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """A request on its way through the engine."""
 
     id: int
@@ -49,8 +49,9 @@ class Scheduler:
         """The call that should leave next, or None if none is ready; it stays until `take`."""
         if self._again:
             return self._again[0]
-        if self._later and self._later[0][0] <= now:
-            return self._later[0][2]
+        later = self._later
+        if later and later[0][0] <= now:
+            return later[0][2]
         return self._drawn or self._draw()
 
     def take(self, now: float) -> Call:
@@ -92,8 +93,8 @@ class Scheduler:
         if request is None:
             return None
         self._count += 1
-        self._drawn = Call(self._count, request)
-        return self._drawn
+        self._drawn = call = Call(self._count, request)
+        return call
 
     def _next(self) -> Request | None:
         """The next call that follows from another, or else of the plan."""

@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager, suppress
 from math import inf
 from typing import Final, TypeAlias
 
+import msgspec
 import pycurl
 
 from fetchcast.errors import (
@@ -80,41 +81,23 @@ async def open_curl(options: TransportOptions) -> AsyncIterator[CurlTransport]:
         raise FetchcastError(bug(transport.crash)) from transport.crash
 
 
-class _Call:
+class _Call(msgspec.Struct, eq=False):
     """One call on its way, and its `Handle`.
 
     ``done`` belongs to the loop's thread (None: ended or cancelled), the rest to the engine's.
     """
 
-    __slots__ = (
-        "alone",
-        "done",
-        "headers",
-        "lines",
-        "put",
-        "query",
-        "request",
-        "restarts",
-        "slot",
-        "started",
-        "steps",
-    )
-
-    def __init__(
-        self,
-        request: Request,
-        headers: Mapping[str, str],
-        lines: list[bytes],
-        done: Done,
-        put: Callable[[_Call], None],
-    ) -> None:
-        self.request, self.headers, self.lines, self.put = request, headers, lines, put
-        self.query = ""
-        self.done: Done | None = done
-        self.slot: _Slot | None = None
-        self.started = 0.0
-        self.steps = self.restarts = 0
-        self.alone = False
+    request: Request
+    headers: Mapping[str, str]
+    lines: list[bytes]
+    done: Done | None
+    put: Callable[[_Call], None]
+    query: str = ""
+    slot: _Slot | None = None
+    started: float = 0.0
+    steps: int = 0
+    restarts: int = 0
+    alone: bool = False
 
     def cancel(self) -> None:
         """See `Handle.cancel`."""
@@ -155,8 +138,7 @@ class CurlTransport:
             # Copies: the caller may change a token in place.
             self._asked, self._secret = dict(request.headers), dict(headers)
             self._lines = _header_lines(self._asked, self._secret)
-        call = _Call(request, headers, self._lines, done, self._put)
-        call.query = query
+        call = _Call(request, headers, self._lines, done, self._put, query)
         self._put(call)
         return call
 
