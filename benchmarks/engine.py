@@ -138,7 +138,7 @@ def _knows(learnt: Any, width: int) -> Any:
     """What a run would have learnt from a server that was seen to take `width` calls at once."""
     import msgspec
 
-    return msgspec.structs.replace(learnt, level=width, sure=10_000, latency_s=0.1)
+    return msgspec.structs.replace(learnt, level=width, width=width, sure=10_000, latency_s=0.1)
 
 
 def memory(url: str, count: int, width: int) -> None:

@@ -245,6 +245,20 @@ def test_a_run_without_a_limit_is_remembered_too() -> None:
     assert _took(warm) <= 0.8 * _took(cold)
 
 
+def test_a_third_run_knows_what_the_second_confirmed() -> None:
+    """A run that came as far as an earlier one at once does not forget it for the next."""
+    memory: Learnt | None = None
+    lasted = []
+    for _ in range(4):
+        run, pace = _run(
+            calls=366, pace=Pace(PaceOptions(), memory=memory, max_connections=512, wall=0.0)
+        )
+        memory = pace.learnt(0.0)
+        lasted.append(_took(run))
+    assert max(lasted[1:]) < 0.6 * lasted[0]
+    assert lasted[3] <= lasted[1]
+
+
 def test_memory_ages() -> None:
     """Half after a day, forgotten after thirty; the count of the quota is a fact."""
     memory = Learnt(at=0.0, level=100, rate=50.0, quota_begin=0.0, quota_used=7)

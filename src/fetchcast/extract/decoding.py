@@ -17,6 +17,7 @@ except ImportError:  # No wheel for this platform.
 ENCODINGS: Final = "gzip, deflate, br, zstd"
 """What to ask for: the value of ``Accept-Encoding``."""
 
+_BROKEN: Final[type[Exception]] = zlib.error  # type: ignore[assignment]  # Its stubs err.
 _MOST = 5  # Encodings on top of each other; two are odd already.
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -84,7 +85,7 @@ def _inflate(body: bytes, wbits: int, at_most: int) -> tuple[bytes, bytes]:
     inflater = zlib.decompressobj(wbits)
     try:
         text = inflater.decompress(body, at_most + 1)
-    except zlib.error as error:
+    except _BROKEN as error:
         raise Undecodable(str(error)) from None
     if len(text) > at_most:
         raise Overlong

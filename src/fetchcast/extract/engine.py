@@ -153,6 +153,8 @@ class Engine:
         self._now = self._wall = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn_due = False
+        self._looked_at: float | None = None
+        self._unsaid = 0
         credentials.watch(self._on_credentials)
 
     async def run(self, requests: Iterator[Request]) -> Stopped | None:
@@ -168,6 +170,7 @@ class Engine:
             while True:
                 self._read_clock()
                 self._start_ready()
+                self._tell_sent()
                 if self._full:
                     await self._sink.room()
                     self._full = False
@@ -179,6 +182,7 @@ class Engine:
                     raise self._error
         finally:
             self._loop = None
+            self._tell_sent()
             self._drop_all()
 
     def wake(self) -> None:
@@ -202,7 +206,7 @@ class Engine:
 
     def _start_ready(self) -> None:
         """Start what may start, and note when to look again (None: after the next event)."""
-        now, started = self._now, 0
+        now = self._now
         # With nothing in flight there is no event to wait for.
         self._look_at = None if self._flying else now + _IDLE_S
         scheduler, limiter, sign = self._scheduler, self._limiter, self._credentials.sign
@@ -217,10 +221,12 @@ class Engine:
             if signed is None:  # A token is on its way; `_on_credentials` goes on from here.
                 break
             self._start(scheduler.take(now), signed, now)
-            started += 1
             self._look_at = None
-        if started:
-            self._tell(Sent(at=self._wall, count=started))
+
+    def _tell_sent(self) -> None:
+        if self._unsaid:
+            self._tell(Sent(at=self._wall, count=self._unsaid))
+            self._unsaid = 0
 
     def _start(self, call: Call, signed: Signed, now: float) -> None:
         self._limiter.sent(call.id, now)
@@ -228,6 +234,7 @@ class Engine:
             call.request, signed.headers, lambda result: self._on_done(call, result), signed.query
         )
         self._flying[call.id] = (call, handle, signed)
+        self._unsaid += 1
 
     def _on_credentials(self, broken: str | None) -> None:
         """A token is there, or there will never be one."""
@@ -235,29 +242,28 @@ class Engine:
         self._woken.set()
 
     def _on_done(self, call: Call, result: Answer | CallError) -> None:
-        """Settle a call; the transport must never see an error of ours.
-
-        What may leave next is asked once for all calls that end in one turn of the loop.
-        """
+        """Settle a call and start the next; the transport must never see an error of ours."""
         if not self._turn_due and self._loop is not None:
-            self._turn_due = True
+            # Calls end in batches; what need not be done for each is done once for all of them.
+            self._turn_due, self._looked_at = True, self._look_at
             self._read_clock()
             self._loop.call_soon(self._end_turn)
         try:
             self._settle(call, result)
+            self._start_ready()
         except BaseException as error:  # noqa: BLE001  `run` raises it
             self._error = error
 
     def _end_turn(self) -> None:
-        """Start what may start, now that some calls have ended."""
+        """Say what has left, and wake `run` if it has something to do."""
         self._turn_due = False
         if self._loop is None:  # The run has ended meanwhile.
             return
-        before = self._look_at
         try:
-            self._start_ready()
+            self._tell_sent()
         except BaseException as error:  # noqa: BLE001  `run` raises it
             self._error = error
+        before = self._looked_at
         sooner = self._look_at is not None and (before is None or self._look_at < before)
         if sooner or self._full or self._error or not self._flying:
             self._woken.set()
@@ -270,7 +276,9 @@ class Engine:
             return
         pause = self._look_at - self._clock.monotonic()
         timer = asyncio.ensure_future(self._clock.sleep(pause))
-        timer.add_done_callback(lambda _: self._woken.set())
+        # Not when it is cancelled: that would wake the next wait, which cancels its own timer, and
+        # so on, a whole core for as long as calls wait for their moment.
+        timer.add_done_callback(lambda ended: None if ended.cancelled() else self._woken.set())
         try:
             await self._woken.wait()
         finally:

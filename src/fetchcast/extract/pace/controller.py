@@ -370,7 +370,10 @@ class Pace(Reactions):
         if not window.slow and window.limit < (self._level.cap or self._max):
             return int(window.limit)
         felt = self._known_level() or self._rate.limit or self._door.calls or self._allowances
-        return None if felt or self._refused_total else window.carried or None
+        if felt or self._refused_total:
+            return None
+        # What a ramp reached has been seen as well, or every second run would begin anew.
+        return max(window.carried, self._ramp.peak if self._ramp is not None else 0) or None
 
     def _known_level(self) -> int | None:
         """Also while a pace is tried in its place."""
