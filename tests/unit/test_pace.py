@@ -256,7 +256,22 @@ def test_a_third_run_knows_what_the_second_confirmed() -> None:
         memory = pace.learnt(0.0)
         lasted.append(_took(run))
     assert max(lasted[1:]) < 0.6 * lasted[0]
-    assert lasted[3] <= lasted[1]
+    assert lasted[3] <= 1.05 * lasted[1]
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.001, 0.004])
+def test_a_cap_is_reached_although_timers_come_late(late_s: float) -> None:
+    """As many calls as the cap allows, and in no second more, whatever the timers are like."""
+    pace, now, left = Pace(PaceOptions(max_rate=2000.0)), 0.0, list[float]()
+    for call in range(6000):
+        while (due := pace.next(now)) is None or due > now:
+            assert due is not None
+            now = due + late_s
+        pace.sent(call, now)
+        left.append(now)
+        pace.accepted(call, now, {}, now)
+    assert left[-1] == pytest.approx(3.0, rel=0.01)
+    assert all(left[later] - left[later - 2040] >= 1.0 for later in range(2040, 6000))
 
 
 def test_memory_ages() -> None:

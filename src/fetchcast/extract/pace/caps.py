@@ -8,6 +8,8 @@ from typing import Final
 from fetchcast.extract.pace.learnt import Learnt
 from fetchcast.extract.pace.options import PaceOptions
 
+_LATE_S: Final = 0.01
+"""A timer that comes late is made up for, or a high rate would never be reached."""
 _WAITED_OUT_S: Final = 300.0  # A quota that resets sooner is waited for; otherwise the run ends.
 
 
@@ -75,7 +77,8 @@ class Caps:
         """A call left."""
         self.used += 1
         if self._gap_s:
-            self._ready_at = max(self._ready_at, now - self._gap_s) + self._gap_s
+            late_s = max(self._gap_s, _LATE_S)
+            self._ready_at = max(self._ready_at, now - late_s) + self._gap_s
 
     def quota_state(self) -> tuple[float | None, int]:
         """Begin of the quota's period and the calls sent in it, for the next run."""
