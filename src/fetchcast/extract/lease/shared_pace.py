@@ -16,6 +16,7 @@ class SharedPace(Pace):
     def lent_for(self, slice_s: float) -> None:
         """Permits are lent up to ``slice_s`` ahead: so late is what is learnt from them."""
         self._rate.lag_s = slice_s
+        self._caps.late_s = 0.0  # A permit says when it may be used, however late it is asked for.
 
     def _settle(self) -> None:
         """Also count what is lent ahead: it takes room here before it takes any at the API."""

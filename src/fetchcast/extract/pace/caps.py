@@ -9,7 +9,6 @@ from fetchcast.extract.pace.learnt import Learnt
 from fetchcast.extract.pace.options import PaceOptions
 
 _LATE_S: Final = 0.01
-"""A timer that comes late is made up for, or a high rate would never be reached."""
 _WAITED_OUT_S: Final = 300.0  # A quota that resets sooner is waited for; otherwise the run ends.
 
 
@@ -17,6 +16,7 @@ class Caps:
     """What the file allows per second and per period."""
 
     __slots__ = (
+        "_awaited",
         "_gap_s",
         "_offset",
         "_period",
@@ -24,6 +24,7 @@ class Caps:
         "_ready_at",
         "_wall",
         "any",
+        "late_s",
         "max_concurrency",
         "max_rate",
         "stopped",
@@ -36,6 +37,9 @@ class Caps:
         self.max_concurrency, self.max_rate = options.max_concurrency, options.max_rate
         self._gap_s = 0.0 if options.max_rate is None else 1.0 / options.max_rate
         self._ready_at = float("-inf")
+        self.late_s = _LATE_S
+        """So late may a timer come and is made up for, or a high rate would never be reached."""
+        self._awaited = False  # Whether somebody waited for `_ready_at`, and may have come late.
         self._quota = options.quota
         self._wall = wall or 0.0
         self._offset = 0.0
@@ -57,6 +61,7 @@ class Caps:
     def ready(self, now: float) -> float:
         """When the next call may leave; no later than ``now`` if at once."""
         due = max(now, self._ready_at)
+        self._awaited = self._awaited or due > now
         if self._quota is None:
             return due
         wall = now + self._offset
@@ -77,8 +82,9 @@ class Caps:
         """A call left."""
         self.used += 1
         if self._gap_s:
-            late_s = max(self._gap_s, _LATE_S)
+            late_s = max(self._gap_s, self.late_s) if self._awaited else self._gap_s
             self._ready_at = max(self._ready_at, now - late_s) + self._gap_s
+            self._awaited = self._awaited and self._ready_at <= now
 
     def quota_state(self) -> tuple[float | None, int]:
         """Begin of the quota's period and the calls sent in it, for the next run."""
