@@ -23,7 +23,7 @@ demo: $(call STAMP,demo)
 # The browser's driver keeps an event loop running, which no other async test can share.
 test: lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 -m "not slow" --ignore tests/browser $(TEST)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not slow" tests/browser
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 -m "not slow" tests/browser
 
 coverage: $(call STAMP,test)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/coverage run -m pytest -m "not slow" --ignore tests/browser
