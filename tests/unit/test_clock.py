@@ -30,10 +30,10 @@ async def _loop_late_s(seconds: float) -> float:
 
 
 async def test_sleepers_wake_in_the_order_of_their_moments() -> None:
-    clock, woken = SystemClock(), list[int]()
+    clock, woken, began = SystemClock(), list[int](), time.monotonic()
 
     async def sleeper(number: int) -> None:
-        await clock.sleep(0.002 + 0.003 * number)
+        await clock.sleep(began + 0.011 + 0.002 * number - time.monotonic())
         woken.append(number)
 
     await asyncio.gather(*(sleeper(number) for number in (3, 1, 4, 0, 2)))
