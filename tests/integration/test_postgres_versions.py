@@ -1,8 +1,8 @@
 """PostgreSQL 14 to 18: the same loads in each server that this machine has.
 
-Debian's packages are found where they install; others by FETCHCAST_TEST_POSTGRES, folders with
-``postgres`` and ``initdb``, separated as in PATH. The one of the test dependency is tried by all
-other tests.
+``tests/peers/install`` brings all five. Debian's packages are found where they install; others by
+FETCHCAST_TEST_POSTGRES, folders with ``postgres`` and ``initdb``, separated as in PATH. The one of
+the test dependency is tried by all other tests.
 """
 
 from __future__ import annotations
@@ -21,12 +21,23 @@ from fetchcast.records import Batch, Destination, Disposition, LoadNote, Target
 from fetchcast.testing.postgres import running_postgres
 
 VERSIONS = ("14", "15", "16", "17", "18")
+ENDS = ("14", "18")
+"""Tried by every run of the tests; the others, but for the test dependency's own, by the proofs."""
+EACH = [
+    pytest.param(version, marks=() if version in ENDS else pytest.mark.slow)
+    for version in VERSIONS
+]
+PEERS = Path(__file__).parents[1] / "peers"
 
 
 def installed() -> dict[str, Path]:
     """Major version -> the folder of its programs."""
     named = os.environ.get("FETCHCAST_TEST_POSTGRES", "").split(os.pathsep)
-    folders = [*map(Path, filter(None, named)), *Path("/usr/lib/postgresql").glob("*/bin")]
+    folders = [
+        *(PEERS / "node_modules").glob("postgres-*/native/bin"),
+        *Path("/usr/lib/postgresql").glob("*/bin"),
+        *map(Path, filter(None, named)),
+    ]
     found = {}
     for folder in folders:
         if (folder / "postgres").exists():
@@ -42,11 +53,11 @@ def installed() -> dict[str, Path]:
 INSTALLED = installed()
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=EACH)
 def server(request) -> Iterator[str]:
     folder = INSTALLED.get(request.param)
     if folder is None:
-        pytest.skip(f"no PostgreSQL {request.param} here: apt-get install postgresql-N has one")
+        pytest.skip(f"no PostgreSQL {request.param} here: tests/peers/install brings one")
     with running_postgres(folder) as url:
         yield url
 

@@ -69,15 +69,16 @@ def _installed(programs: Path, folder: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     ) as server:
         try:
-            _await(server, folder / ".s.PGSQL.5432")
+            _await(server, folder / "data" / "postmaster.pid")
             yield f"postgresql://postgres@/postgres?host={folder}"
         finally:
             server.terminate()
 
 
-def _await(server: subprocess.Popen[bytes], socket: Path) -> None:
+def _await(server: subprocess.Popen[bytes], status: Path) -> None:
+    """Wait until the file that the server keeps about itself says that it takes connections."""
     until = time.monotonic() + _START_S
-    while not socket.exists():
+    while not (status.exists() and status.read_text().rstrip().endswith("ready")):
         if server.poll() is not None or time.monotonic() > until:
             raise TimeoutError(f"PostgreSQL did not start within {_START_S:.0f} s")
         time.sleep(0.05)
