@@ -97,7 +97,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Its place in a list that comes in pages, from 0. Not part of what is sent."""
 
 
-class Planned(msgspec.Struct, frozen=True, kw_only=True):
+class Planned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of the plan: a call, or the reason why there is none.
 
     Several rows may share a request (equal calls are made once); ``position`` is the row's place

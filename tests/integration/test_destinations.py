@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +27,12 @@ DATABASES = ["duckdb", "pgpq", "adbc"]
 
 @pytest.fixture(params=KINDS)
 def destination(request, tmp_path, monkeypatch) -> Destination:
+    return make(request, tmp_path, monkeypatch)
+
+
+@pytest.fixture(params=[*DATABASES, "sqlite"])
+def typed(request, tmp_path, monkeypatch) -> Destination:
+    """Where somebody may have made a table with types of their own."""
     return make(request, tmp_path, monkeypatch)
 
 
@@ -320,27 +328,63 @@ def test_a_query_says_what_is_wrong(destination):
         destination.query("SELECT nosuch FROM stops")
 
 
-def test_a_table_of_someone_else_is_not_reshaped(database):
+def test_a_table_of_someone_else_is_not_reshaped(typed):
     """A column that the user made stays what it is; a value it cannot hold is an error."""
-    user_table(database, "CREATE TABLE stops (_request_key varchar, v integer)")
-    write(database, stops(["a"], [5]))
-    assert seen(database) == [("a", 5)]
+    user_table(typed, "CREATE TABLE stops (_request_key varchar, v integer)")
+    write(typed, stops(["a"], [5]))
+    assert seen(typed) == [("a", 5)]
 
-    with pytest.raises(DestinationError, match="this load was not applied"):
-        write(database, stops(["b"], ["x"]))
-    assert seen(database) == [("a", 5)]
+    says = "column 'v' of table 'stops' has the type (?i:integer), which does not hold .*x.*replay"
+    with pytest.raises(DestinationError, match=f"(?s){says}"):
+        write(typed, stops(["b"], ["x"]))
+    assert seen(typed) == [("a", 5)]
 
 
-def user_table(database: Destination, statement: str) -> None:
-    if database.url.startswith("duckdb"):
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        ("integer", 1.5),
+        ("integer", "007"),
+        ("numeric(5,1)", 1.25),
+        ("real", 16777217),
+        ("varchar(3)", "four"),
+        ("date", datetime(2020, 1, 31, 10, tzinfo=UTC)),
+    ],
+)
+def test_a_cast_that_would_change_a_value_is_an_error(typed, type_, value):
+    """Databases round, cut and guess: 1.5 becomes 2, 007 becomes 7, a time becomes a date."""
+    kind = typed.url.partition(":")[0]
+    wide = {"sqlite": {"real", "varchar(3)", "numeric(5,1)"}, "duckdb": {"varchar(3)"}}
+    if type_ in wide.get(kind, ()):
+        pytest.skip("there this type holds the value as it is")
+    user_table(typed, f"CREATE TABLE stops (_request_key varchar, v {type_})")
+    with pytest.raises(DestinationError, match="does not hold every value"):
+        write(typed, stops(["a"], [value]))
+    assert seen(typed) == []
+
+
+def test_a_type_of_the_users_that_holds_the_values_is_filled(typed):
+    user_table(typed, "CREATE TABLE stops (_request_key varchar, v numeric(9,3))")
+    write(typed, stops(["a", "b"], [1.5, None]))
+    assert [(key, value and float(value)) for key, value in seen(typed)] == [
+        ("a", 1.5),
+        ("b", None),
+    ]
+
+
+def user_table(destination: Destination, statement: str) -> None:
+    if destination.url.startswith("duckdb"):
         import duckdb
 
-        with duckdb.connect(str(database.path)) as connection:
+        with duckdb.connect(str(destination.path)) as connection:
+            connection.execute(statement)
+    elif destination.url.startswith("sqlite"):
+        with closing(sqlite3.connect(destination.path)) as connection:
             connection.execute(statement)
     else:
         import psycopg
 
-        with psycopg.connect(database._address.dsn) as connection:
+        with psycopg.connect(destination._address.dsn) as connection:
             connection.execute(statement)
 
 

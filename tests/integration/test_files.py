@@ -172,3 +172,19 @@ def test_a_csv_that_a_kill_left_behind_its_rows_is_caught_up(tmp_path):
 
     assert open_destination(url, tmp_path).last_note("companies") is not None
     assert cells(file) == [["a"], ["1"], ["2"]]
+
+
+def test_a_file_that_was_there_before_is_kept(tmp_path):
+    """The user's own, or their input: what an API says does not take its place for good."""
+    file = tmp_path / "results.csv"
+    file.write_text("mine\n1\n")
+    destination = open_destination("csv:///results.csv", tmp_path)
+    for value in (2, 3):
+        with destination.load() as loading:
+            loading.write(Batch(target=APPEND, rows=pa.table({"a": [value]})))
+
+    (aside,) = (tmp_path / "results.csv.d").glob("set-aside-*")
+    assert aside.read_text() == "mine\n1\n"
+    assert cells(file) == [["a"], ["2"], ["3"]]
+    (notice,) = destination.notices
+    assert str(aside) in notice

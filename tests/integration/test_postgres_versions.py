@@ -24,8 +24,7 @@ VERSIONS = ("14", "15", "16", "17", "18")
 ENDS = ("14", "18")
 """Tried by every run of the tests; the others, but for the test dependency's own, by the proofs."""
 EACH = [
-    pytest.param(version, marks=() if version in ENDS else pytest.mark.slow)
-    for version in VERSIONS
+    pytest.param(version, marks=() if version in ENDS else pytest.mark.slow) for version in VERSIONS
 ]
 PEERS = Path(__file__).parents[1] / "peers"
 

@@ -30,7 +30,7 @@ from fetchcast.landing.index import (
 from fetchcast.landing.options import LandingOptions
 from fetchcast.landing.runs import RunInfo
 from fetchcast.landing.schema import JOURNAL, open_for_writing, told
-from fetchcast.landing.segment import Entry, Packer, entry_and_body
+from fetchcast.landing.segment import Entry, Packer, entries_and_bodies
 from fetchcast.records import Fate, Outcome
 
 SEGMENT_ANSWERS: Final = 500
@@ -120,7 +120,8 @@ class Journal:
         fresh = list(self._fresh(outcomes))
         if not fresh:
             return
-        entries, bodies = self._numbered(fresh)
+        entries, bodies = entries_and_bodies(self.last_seq + 1, fresh, self._headers)
+        self.last_seq += len(entries)
         keys, known = digests([entry.key for entry in entries]), self.rows_of(entries)
         there, old = self.index.look(keys)
         are_new = not bool(there.any())
@@ -142,14 +143,6 @@ class Journal:
         self.count(known[current], 1)
         self._batch.body_bytes += body_bytes
         self._batch.index.append((keys[current], known[current], are_new))
-
-    def _numbered(self, outcomes: Sequence[Outcome]) -> tuple[list[Entry], list[bytes]]:
-        pairs = [
-            entry_and_body(seq, outcome, self._headers)
-            for seq, outcome in enumerate(outcomes, self.last_seq + 1)
-        ]
-        self.last_seq += len(pairs)
-        return [entry for entry, _ in pairs], [body for _, body in pairs]
 
     def rows_of(self, entries: Sequence[Entry]) -> Rows:
         """What the index knows of ``entries``."""

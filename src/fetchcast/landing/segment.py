@@ -22,7 +22,7 @@ HEAD_BYTES = 4096
 """How much is kept of the body of a failed call."""
 
 
-class Entry(msgspec.Struct, array_like=True):
+class Entry(msgspec.Struct, array_like=True, gc=False):
     """What is kept of one call beside its body, in the order of the array."""
 
     seq: int
@@ -42,31 +42,38 @@ class Entry(msgspec.Struct, array_like=True):
     """The request's own body."""
 
 
-def entry_and_body(seq: int, outcome: Outcome, kept_headers: Sequence[str]) -> tuple[Entry, bytes]:
-    """What is kept of ``outcome``."""
-    request, answer = outcome.request, outcome.answer
-    status, headers, body = None, {}, b""
-    if answer is not None:
-        status, found = answer.status, answer.headers
-        headers = {name: found[name] for name in kept_headers if name in found}
-        body = answer.body[:HEAD_BYTES] if outcome.fate is Fate.FAILED else answer.body
-    entry = Entry(
-        seq,
-        request.key,
-        request.resource,
-        request.url,
-        dict(request.params),
-        outcome.fate,
-        status,
-        headers,
-        outcome.attempts,
-        outcome.reason,
-        outcome.finished_at,
-        len(body),
-        request.method,
-        request.body,
-    )
-    return entry, body
+def entries_and_bodies(
+    first_seq: int, outcomes: Sequence[Outcome], kept_headers: Sequence[str]
+) -> tuple[list[Entry], list[bytes]]:
+    """What is kept of ``outcomes``, numbered from ``first_seq`` on."""
+    entries, bodies = [], []
+    for seq, outcome in enumerate(outcomes, first_seq):
+        request, answer, fate = outcome.request, outcome.answer, outcome.fate
+        status, headers, body = None, {}, b""
+        if answer is not None:
+            status, found, body = answer.status, answer.headers, answer.body
+            headers = {name: found[name] for name in kept_headers if name in found}
+            if fate is Fate.FAILED:
+                body = body[:HEAD_BYTES]
+        entry = Entry(
+            seq,
+            request.key,
+            request.resource,
+            request.url,
+            dict(request.params),
+            fate,
+            status,
+            headers,
+            outcome.attempts,
+            outcome.reason,
+            outcome.finished_at,
+            len(body),
+            request.method,
+            request.body,
+        )
+        entries.append(entry)
+        bodies.append(body)
+    return entries, bodies
 
 
 class Packer:

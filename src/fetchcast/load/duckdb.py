@@ -30,6 +30,7 @@ _WRITE_AFTER_ROWS = 500_000
 _PIECE_ROWS = 20_480
 _LOAD_MEMORY = "160MB"
 """More is spilt to disk. With Python, Arrow and a batch a load stays below 400 MB."""
+_NO_DATABASE = "not a valid DuckDB database"
 _SHAPING = ("CREATE", "ALTER", "DROP")
 """How statements begin after which a table may have other columns."""
 
@@ -196,6 +197,12 @@ class DuckDBEngine:
         if table not in self._known:  # 3 ms a question, and several for each batch.
             self._known[table] = _columns(self._connection, table)
         return self._known[table]
+
+    def first(self, query: str) -> tuple[Any, ...] | None:
+        """The first row of a query, or None if there is none."""
+        with _told(self.url):
+            row: tuple[Any, ...] | None = self._connection.execute(query).fetchone()
+        return row
 
     def is_ours(self, table: str) -> bool:
         """Whether the table carries our mark."""
@@ -547,11 +554,10 @@ def _told(url: str, state: str = NOT_APPLIED) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise DestinationError(
-            url,
-            f"{_text(error)}; {state}",
-            "landed answers are kept: `fetchcast replay` loads them again",
-        ) from None
+        kept = "landed answers are kept: `fetchcast replay` loads them again"
+        other = "move the file out of the way or name another one; "
+        hint = f"{other if _NO_DATABASE in str(error) else ''}{kept}"
+        raise DestinationError(url, f"{_text(error)}; {state}", hint) from None
 
 
 def _text(error: Exception) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -171,6 +172,8 @@ class CsvFile:
 
     def __init__(self, path: Path, url: str, options: CsvOptions) -> None:
         self.path, self._url, self._options = path, url, options
+        self.notices: list[str] = []
+        """What a person should know of the loads so far."""
         self._folder = path.with_name(path.name + ".d")
         self._store = ParquetFolder(self._folder, url)
         self._state = self._folder / _INNER / "rendered"
@@ -230,12 +233,28 @@ class CsvFile:
         main = self._options.table or done.get("", "")
         for table, path in files.items():
             stamp = path.stat().st_mtime_ns
-            if done.get(table) == stamp and self._place(table, main).exists():
+            place = self._place(table, main)
+            if done.get(table) == stamp and place.exists():
                 continue
-            self._write(table, path, self._place(table, main))
+            if table not in done:
+                self._set_aside(place)
+                # Before it is written: after a kill it is known as ours.
+                replace_text(self._state, json.dumps(done | {table: 0}))
+            self._write(table, path, place)
             done[table] = stamp
         if files:
             replace_text(self._state, json.dumps(done))
+
+    def _set_aside(self, place: Path) -> None:
+        """Keep a copy of a file that was there before we ever wrote one of that name."""
+        if place.exists():
+            number = 1 + len(list(self._folder.glob(f"set-aside-*{place.suffix}")))
+            aside = self._folder / f"set-aside-{number:06d}-{place.name}"
+            shutil.copy2(place, aside)
+            self.notices.append(
+                f"{place} was there before, and fetchcast had not written it\nhint: what was in "
+                f"it is kept as {aside}; delete that when you need it no more"
+            )
 
     def _rendered(self) -> dict[str, int | str]:
         with suppress(FileNotFoundError):

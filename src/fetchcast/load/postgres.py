@@ -41,6 +41,7 @@ _OLDEST = 140_000
 _HAS_MERGE = 150_000
 _INDEX_FROM_ROWS = 100_000
 _INDEX_FROM_TIMES = 10
+_NO_RIGHT = "42501"
 _SECRETS = ("password", "sslpassword", "sslkey", "passfile")
 
 _COLUMNS = """
@@ -251,6 +252,11 @@ class PostgresEngine:
         if found:
             self._lock(table)
         return found or None
+
+    def first(self, query: str) -> tuple[Any, ...] | None:
+        """The first row of a query, or None if there is none."""
+        with _told(self.url):
+            return next(iter(self._session.rows(query)), None)
 
     def is_ours(self, table: str) -> bool:
         """Whether the table carries our mark."""
@@ -607,11 +613,17 @@ def _told(
     try:
         yield
     except (psycopg.Error, adbc_driver_manager.Error) as error:
-        raise DestinationError(
-            url,
-            f"{_text(error)}; {state}",
-            "landed answers are kept: `fetchcast replay` loads them again",
-        ) from None
+        raise DestinationError(url, f"{_text(error)}; {state}", _hint(error)) from None
+
+
+def _hint(error: Exception) -> str:
+    kept = "landed answers are kept: `fetchcast replay` loads them again"
+    if getattr(error, "sqlstate", None) == _NO_RIGHT:
+        return (
+            "give the role the right, such as GRANT USAGE, CREATE ON SCHEMA for the first load, or "
+            f"name another schema (?schema=name); {kept}"
+        )
+    return kept
 
 
 def _text(error: Exception) -> str:

@@ -11,6 +11,7 @@ from fetchcast.errors import DestinationError
 from fetchcast.load import sql
 
 _SHOWN = 3
+_THEN = "; then `fetchcast replay` loads what has landed"
 
 
 def settled(rows: pa.Table, *, destination: str, table: str) -> pa.Table:
@@ -43,7 +44,7 @@ def _settled_column(
             destination,
             f"column {name!r} of table {table!r} has the type {column.type}, for which no "
             "column type is known; this load was not applied",
-            "choose its fields in [table], or keep it as JSON text",
+            f"choose its fields in [table], or keep it as JSON text{_THEN}",
         )
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.cast(column.type.storage_type)
@@ -56,7 +57,7 @@ def _settled_column(
         raise DestinationError(
             destination,
             f"column {name!r} of table {table!r}: {error}; this load was not applied",
-            f"give the column a wider type in [table.{table}]",
+            f"give the column a wider type in [table.{table}]{_THEN}",
         ) from None
 
 
@@ -69,7 +70,7 @@ def _check_names(names: Sequence[str], *, destination: str, table: str) -> None:
                 destination,
                 f"table {table!r} would have the columns {other!r} and {name!r}, which are one "
                 "name to many databases; this load was not applied",
-                "rename one of them in the pipeline file",
+                f"rename one of them in the pipeline file{_THEN}",
             )
 
 
@@ -91,7 +92,7 @@ def check_key(rows: pa.Table, key: Sequence[str], *, unique: bool, at: tuple[str
             destination,
             f"the key column {missing[0]!r} is not in the rows for table {table!r}; this load "
             "was not applied",
-            f"columns are: {', '.join(rows.schema.names)}",
+            f"columns are: {', '.join(rows.schema.names)}; correct the key{_THEN}",
         )
     for name in key:
         if nulls := rows[name].null_count:
@@ -99,7 +100,7 @@ def check_key(rows: pa.Table, key: Sequence[str], *, unique: bool, at: tuple[str
                 destination,
                 f"{nulls} of {rows.num_rows} rows for table {table!r} have no value in the key "
                 f"column {name!r}; this load was not applied",
-                "choose a key that every row has",
+                f"choose a key that every row has{_THEN}",
             )
     if unique:
         _check_unique(rows, key, at=at)
@@ -119,5 +120,6 @@ def _check_unique(rows: pa.Table, key: Sequence[str], *, at: tuple[str, str]) ->
         destination,
         f"{doubled.num_rows} keys ({', '.join(key)}) stand in more than one row for table "
         f"{table!r}, such as {', '.join(shown)}; this load was not applied",
-        "choose a key that tells the rows apart, or merge by whole keys",
+        "choose a key that tells the rows apart, or leave `key` out: rows then belong to the call "
+        f"they came with{_THEN}",
     )

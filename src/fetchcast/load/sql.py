@@ -42,6 +42,8 @@ class Dialect:
     decimal: str = "DECIMAL({precision},{scale})"
     longest_name: int | None = None
     """In bytes of UTF-8; None if there is no limit."""
+    try_cast: str = "CAST"
+    """A cast that gives NULL where it cannot be made, if there is one."""
 
     def type_of(self, kind: str) -> str | None:
         """The database's type for ``kind``, or None if it has none."""
@@ -64,6 +66,7 @@ class Dialect:
 
 DUCKDB = Dialect(
     name="DuckDB",
+    try_cast="TRY_CAST",
     types={
         "text": "VARCHAR",
         "integer": "BIGINT",
@@ -250,6 +253,26 @@ def differs(columns: Iterable[str], casts: Mapping[str, str], target: str) -> st
 def assignments(columns: Iterable[str], casts: Mapping[str, str]) -> str:
     """The ``SET`` list that copies ``columns`` from the source ``s``."""
     return ", ".join(f"{quoted(name)} = {_cast(name, casts.get(name))}" for name in columns)
+
+
+def changed_by(name: str, type_: str, want: str, source: str, cast: str) -> str:
+    """``SELECT`` of one value that a column of ``type_`` would not hold as it is.
+
+    Casts round, cut and guess without a word (1.5 to 2, ``007`` to 7, ``item`` to 0 in SQLite):
+    what comes back from one as something else is not held.
+    """
+    value = f"s.{quoted(name)}"
+    back = f"{cast}({cast}({value} AS {type_}) AS {want})"
+    return f"SELECT {value} FROM {source} s WHERE {back} IS DISTINCT FROM {value} LIMIT 1"
+
+
+def reads_exactly(type_: str, kind: str) -> bool:
+    """Whether a cast of ``kind`` to ``type_`` fails rather than change what the value means.
+
+    It may come back spelt in another way: ``{"a":1}`` as ``{"a": 1}``.
+    """
+    parsed = r"(json|jsonb|uuid|inet|cidr|macaddr|xml|interval|citext|timestamp)\b"
+    return kind == "text" and re.match(parsed, type_.lower()) is not None
 
 
 def matches(keys: Iterable[str], target: str, casts: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -142,6 +143,12 @@ class SQLiteEngine:
                 )
                 or None
             )
+
+    def first(self, query: str) -> tuple[Any, ...] | None:
+        """The first row of a query, or None if there is none."""
+        with _told(self.url):
+            row: tuple[Any, ...] | None = self._connection.execute(query).fetchone()
+        return row
 
     def is_ours(self, table: str) -> bool:
         """Whether we made the table; SQLite has no comments, so there is a list of them."""

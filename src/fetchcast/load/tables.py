@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from fetchcast.errors import DestinationError
 from fetchcast.load import sql
+from fetchcast.load.disk import NOT_APPLIED
 from fetchcast.load.rows import check_key, settled
 from fetchcast.load.spoken import Spoken
 from fetchcast.records import REQUEST_KEY, Batch, Disposition, LoadNote, Receipt, Target
 
 STAGE = "_fetchcast_stage"
 """The name of the relation that a batch is staged as."""
+
+_SHOWN_CHARACTERS = 80
 
 
 class Engine(Protocol):
@@ -33,6 +36,9 @@ class Engine(Protocol):
 
     def columns(self, table: str) -> dict[str, str] | None:
         """Name to type as the database reports it, or None if there is no such table."""
+
+    def first(self, query: str) -> tuple[Any, ...] | None:
+        """The first row of a query, or None if there is none."""
 
     def is_ours(self, table: str) -> bool:
         """Whether the table carries our mark."""
@@ -203,7 +209,45 @@ class TableLoading:
         casts: dict[str, str] = {}
         for field in rows.schema:
             self._fit_column(table, field, have, casts)
+        self._check_held(table, rows, casts)
         return casts
+
+    def _check_held(self, table: str, rows: pa.Table, casts: Mapping[str, str]) -> None:
+        """See that columns whose types are not ours to choose hold the values as they are."""
+        if not casts or not rows.num_rows:
+            return
+        dialect, ours = self._engine.dialect, self._engine.is_ours(table)
+        foreign = [
+            field
+            for field in rows.schema
+            if (type_ := casts.get(field.name)) and not (ours and dialect.kind_of(type_))
+            if not sql.reads_exactly(type_, sql.kind_of_arrow(field.type) or "")
+        ]
+        if foreign:
+            self._engine.stage(STAGE, rows.select([field.name for field in foreign]))
+            for field in foreign:
+                self._check_column(table, field, casts[field.name])
+            self._engine.unstage(STAGE)
+
+    def _check_column(self, table: str, field: pa.Field, type_: str) -> None:
+        want, cast = self._type(field), self._engine.dialect.try_cast
+        query = sql.changed_by(field.name, type_, want, sql.quoted(STAGE), cast)
+        try:
+            row = self._engine.first(query)
+        except DestinationError as error:
+            # Databases that cannot try a cast say which value it was.
+            why = str(error.args[1]).partition(";")[0]
+        else:
+            if row is None:
+                return
+            why = f"such as {row[0]!r}"[:_SHOWN_CHARACTERS]
+        raise DestinationError(
+            self._engine.url,
+            f"column {field.name!r} of table {table!r} has the type {type_}, which does not hold "
+            f"every value that came as {want} ({why}); {NOT_APPLIED}",
+            f"change the column's type to {want}, or take another name in place of "
+            f"[table.{table}]; then `fetchcast replay` loads what has landed",
+        )
 
     def _fit_column(
         self, table: str, field: pa.Field, have: Mapping[str, str], casts: dict[str, str]
