@@ -162,6 +162,8 @@ def test_kill_nine_in_the_middle_costs_nothing(pipeline: Path) -> None:
             run.send_signal(signal.SIGKILL)
             run.wait()
             landed_before.append(landed(pipeline))
+        said = fetchcast("status", "--json", pipeline, folder=pipeline.parent).stdout
+        assert [one["state"] for one in json.loads(said)["runs"]] == ["killed"] * 3
         ran = fetchcast("run", "--base-url", sandbox.rail_url, pipeline, folder=pipeline.parent)
         assert ran.returncode == 0, ran.stderr
         paths = sandbox.stats()["paths"]

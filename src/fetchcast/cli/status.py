@@ -25,6 +25,7 @@ def status(file: Path, *, as_json: bool, show: int) -> None:
     Works at any time, also while a run is going.
     """
     from fetchcast.config import read_pipeline
+    from fetchcast.landing.lock import is_held
     from fetchcast.landing.reader import open_reader
 
     pipeline = read_pipeline(file)
@@ -32,8 +33,13 @@ def status(file: Path, *, as_json: bool, show: int) -> None:
     if not folder.exists():
         found: dict[str, Any] = {"pipeline": pipeline.name, "calls": {}, "runs": [], "failed": []}
     else:
+        held = is_held(folder)
         with open_reader(folder) as reader:
             found = {"pipeline": pipeline.name, **_found(reader, list(pipeline.resource), show)}
+        if not (held or is_held(folder)):
+            # It could not say how it ended: killed, or the disk was full. The next run notes it.
+            for run in found["runs"]:
+                run["state"] = "killed" if run["state"] == "running" else run["state"]
     click.echo(json.dumps(found, indent=2) if as_json else _text(found, file))
 
 

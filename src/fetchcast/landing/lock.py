@@ -6,14 +6,17 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from fetchcast.errors import LandingError, LandingInUse
 
 LOCK: Final = "landing.lock"
+_TRIES: Final = 3
+_TRY_S: Final = 0.01
 _GUARDED_BYTE: Final = 1 << 30
 """Far behind the text: Windows locks bytes, and a locked byte cannot be read by others."""
 
@@ -23,11 +26,30 @@ if sys.platform == "win32":
     def _try_lock(handle: int) -> None:
         os.lseek(handle, _GUARDED_BYTE, os.SEEK_SET)
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+    def is_held(directory: Path) -> bool:
+        """Whether a writer has ``directory``; here True, as nobody can see it without writing."""
+        return (directory / LOCK).exists()
+
 else:
     import fcntl
 
     def _try_lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def is_held(directory: Path) -> bool:
+        """Whether a writer has ``directory`` at this moment, in whichever process."""
+        try:
+            handle = os.open(directory / LOCK, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(handle)
+        return False
 
 
 @contextmanager
@@ -56,7 +78,7 @@ def exclusive(directory: Path) -> Iterator[None]:
 
 def _lock_or_explain(handle: int, directory: Path) -> None:
     try:
-        _try_lock(handle)
+        _insist_on_lock(handle)
     except OSError as error:
         note = os.pread(handle, 1000, 0) if hasattr(os, "pread") else b""
         raise LandingInUse(
@@ -64,6 +86,16 @@ def _lock_or_explain(handle: int, directory: Path) -> None:
             f"another run writes here ({_holder(note)})",
             "wait for it or stop it; `fetchcast status` shows how far it is",
         ) from error
+
+
+def _insist_on_lock(handle: int) -> None:
+    """Who only looks whether it is held has it for a moment, too."""
+    for _ in range(_TRIES):
+        with suppress(OSError):
+            _try_lock(handle)
+            return
+        time.sleep(_TRY_S)
+    _try_lock(handle)
 
 
 def _leave_note(handle: int, note: dict[str, int | str]) -> None:

@@ -148,7 +148,10 @@ def _check_whole(path: Path) -> None:
     page_bytes = 65_536 if page_bytes == 1 else page_bytes
     if head and (len(head) < _HEAD_BYTES or not page_bytes or path.stat().st_size % page_bytes):
         raise LandingDamaged(
-            str(path), "is cut short", "copy the whole directory again; nothing was changed"
+            str(path),
+            "is cut short",
+            "copy the whole directory again, or move it away and the next run asks for everything "
+            "anew; nothing was changed",
         )
 
 
