@@ -536,6 +536,7 @@ def _check_references(pipeline: PipelineFile) -> None:
             if table.every_call:
                 _check_every_call(name, source, pipeline.resource[source])
         _check_carried(name, table, pipeline.resource)
+        _check_kept(name, table, pipeline.landing)
     for name, series in pipeline.series.items():
         if not series.sql.strip():
             raise ConfigError(f"series.{name}.sql", None, "a query; it is required")
@@ -562,6 +563,20 @@ def _check_carried(
             have = ", ".join(known[::2]) or "none"
             expected = f"a parameter of {' or '.join(table.sources)}, which has: {have}"
             raise ConfigError(f"table.{name}.carry.{column}", path, expected)
+
+
+def _check_kept(name: str, table: TableOptions, landing: LandingOptions) -> None:
+    """A table that each load makes anew needs every answer, also those of earlier runs."""
+    if landing.kept_s is None or not (table.every_call or table.disposition == "replace"):
+        return
+    what = "every_call" if table.every_call else "write"
+    said = "true" if table.every_call else "replace"
+    raise ConfigError(
+        f"table.{name}.{what}",
+        said,
+        f'`keep = "raw"` in [landing] beside it, not {landing.keep!r}: each load makes this table '
+        "of all answers, and rows whose bodies were dropped would go from it",
+    )
 
 
 def _check_every_call(table: str, source: str, resource: ResourceOptions) -> None:

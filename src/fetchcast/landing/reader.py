@@ -93,9 +93,14 @@ class Reader:
         )
 
     def bodies_dropped(self) -> int:
-        """How many kept calls have no body any more (see ``keep``): they cannot be shaped again."""
+        """How many kept calls have no body any more (see ``keep``): they cannot be shaped again.
+
+        Answers that a later one has replaced do not count.
+        """
         found = self._row(
-            "SELECT coalesce(sum(answers), 0) FROM segment WHERE bodies IS NULL "
+            "SELECT coalesce(sum(answers - (SELECT count(*) FROM superseded "
+            "WHERE seq BETWEEN segment.first_seq AND segment.last_seq)), 0) "
+            "FROM segment WHERE bodies IS NULL "
             "AND NOT EXISTS (SELECT 1 FROM sealed "
             "WHERE segment.first_seq BETWEEN sealed.first_seq AND sealed.last_seq)"
         )

@@ -197,8 +197,27 @@ class Store:
         # All that was ever loaded from here is at hand and comes again: the table is made anew,
         # so that columns which the file no longer asks for do not stay behind. A table with keys
         # of its own keeps its merge, which holds the rows to those keys.
-        anew = ours and since == 0 and table.key is None and not reader.bodies_dropped()
+        dropped = reader.bodies_dropped() if since == 0 else 0
+        if dropped:
+            self._check_dropped(table, shaper.name, dropped)
+        anew = ours and since == 0 and table.key is None and not dropped
         return _Todo(shaper=shaper, table=table, note=note, anew=anew)
+
+    def _check_dropped(self, table: TableOptions, name: str, dropped: int) -> None:
+        """Say that a table is not made of everything, or refuse where rows would go from it."""
+        gone = f"{dropped:,} answers have no body any more ([landing] keep)"
+        if table.every_call or table.disposition == Disposition.REPLACE:
+            raise ConfigError(
+                f"table.{name}",
+                "every_call" if table.every_call else "replace",
+                f'`write = "merge"`: {gone}, and their rows would go from a table that is made of '
+                "all answers; nothing was loaded\n"
+                "hint: `fetchcast run --full-refresh` asks for these answers again",
+            )
+        self._notes.append(
+            f"table {name}: {gone}; rows that were made of them stay as they are, and none are "
+            "made\nhint: `fetchcast run --full-refresh` asks for these answers again"
+        )
 
     def _table(self, loading: Loading, todo: _Todo, reader: Reader, url: str) -> tuple[int, int]:
         """Rows of the main table, and rejects."""
