@@ -177,6 +177,21 @@ def test_no_right_to_write_is_said_with_the_state(postgres_url):
     assert ask(postgres_url, "SELECT v FROM t") == [(1,)]
 
 
+@pytest.mark.parametrize("way", ["pgpq", "adbc"])
+def test_what_the_server_refuses_comes_with_what_to_do(postgres_url, monkeypatch, way):
+    monkeypatch.setenv("FETCHCAST_POSTGRES_COPY", way)
+    monkeypatch.setattr("fetchcast.load.postgres._LOCK_TIMEOUT_S", 1)
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("CREATE TABLE t (v bigint)")
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DestinationError, match=r"(?s)lock timeout.*end it \(see pg_stat_act"):
+            load(postgres_url, {"v": [2]}, APPEND)
+    only_reads = f"{postgres_url}&options=-c%20default_transaction_read_only%3Don"
+    with pytest.raises(DestinationError, match=r"(?s)read-only.*name the primary.*replay"):
+        load(only_reads, {"v": [2]}, APPEND)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -220,6 +235,8 @@ def test_nul_becomes_a_replacement_character(postgres_url):
 def test_a_name_that_is_too_long_is_refused(postgres_url):
     with pytest.raises(DestinationError, match="200 bytes, PostgreSQL allows 63"):
         load(postgres_url, {"x" * 200: [1]}, APPEND)
+    with pytest.raises(DestinationError, match="200 bytes, PostgreSQL allows 63"):
+        open_destination(postgres_url, Path.cwd()).last_note("x" * 200)
 
 
 def test_a_server_without_merge_does_the_same_in_two_statements(postgres_url, monkeypatch):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,7 +41,15 @@ _OLDEST = 140_000
 _HAS_MERGE = 150_000
 _INDEX_FROM_ROWS = 100_000
 _INDEX_FROM_TIMES = 10
-_NO_RIGHT = "42501"
+_TODO = {
+    "25006": "the server or the role only reads: name the primary, or another role; ",
+    "42501": "give the role the right, such as GRANT USAGE, CREATE ON SCHEMA for the first load, "
+    "or name another schema (?schema=name); ",
+    "53100": "make room on the server's disk; ",
+    "55P03": "another session has held a lock on the table for a minute: end it (see "
+    "pg_stat_activity), or wait; ",
+}
+"""Code of an error -> what to do about it."""
 _SECRETS = ("password", "sslpassword", "sslkey", "passfile")
 
 _COLUMNS = """
@@ -124,7 +132,12 @@ class PostgreSQL:
             session.close()
 
     def last_note(self, table: str) -> LoadNote | None:
-        """The newest note about ``table``, or None if nothing was ever loaded."""
+        """The newest note about ``table``, or None if nothing was ever loaded.
+
+        Raises:
+            DestinationError: If the server cannot be reached, or has no tables of such a name.
+        """
+        sql.check_name(table, sql.POSTGRES, self._url)
         session = self._open()
         try:
             engine = PostgresEngine(session, self._url, self._schema or _current(session))
@@ -555,16 +568,18 @@ def address(url: str) -> Address:
     login, at, place = rest.rpartition("@")
     user, _, password = login.partition(":")
     place, _, query_text = place.partition("?")
-    query = parse_qsl(query_text, keep_blank_values=True)
+    # As libpq reads it: a plus is a plus, a space is %20.
+    query = parse_qsl(query_text.replace("+", "%2B"), keep_blank_values=True)
     options = {name: value for name, value in query if name != "schema"}
     options.setdefault("connect_timeout", str(_CONNECT_TIMEOUT_S))
     shown = {name: value for name, value in query if name not in _SECRETS}
     secrets = [password, unquote(password), *re.split(r"[/?#@:]", password)]
     secrets += [value for name, value in query if name in _SECRETS]
     return Address(
-        dsn=f"postgresql://{login}{at}{place}?{urlencode(options)}",
+        dsn=f"postgresql://{login}{at}{place}?{urlencode(options, quote_via=quote)}",
         schema=dict(query).get("schema"),
-        shown=f"postgresql://{user}{at}{place}" + (f"?{urlencode(shown, safe='/')}" * bool(shown)),
+        shown=f"postgresql://{user}{at}{place}"
+        + (f"?{urlencode(shown, safe='/', quote_via=quote)}" * bool(shown)),
         secrets=tuple(sorted((secret for secret in secrets if secret), key=len, reverse=True)),
     )
 
@@ -617,13 +632,8 @@ def _told(
 
 
 def _hint(error: Exception) -> str:
-    kept = "landed answers are kept: `fetchcast replay` loads them again"
-    if getattr(error, "sqlstate", None) == _NO_RIGHT:
-        return (
-            "give the role the right, such as GRANT USAGE, CREATE ON SCHEMA for the first load, or "
-            f"name another schema (?schema=name); {kept}"
-        )
-    return kept
+    todo = _TODO.get(getattr(error, "sqlstate", None) or "", "")
+    return f"{todo}landed answers are kept: `fetchcast replay` loads them again"
 
 
 def _text(error: Exception) -> str:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pyarrow import types as arrow
 
+from fetchcast.errors import DestinationError
+
 LOADS_TABLE = "_fetchcast_loads"
 """In every destination: one row per load, see `fetchcast.records.LoadNote`."""
 
@@ -139,6 +141,18 @@ class RowMerge:
     def others(self) -> tuple[str, ...]:
         """The columns that an update sets."""
         return tuple(name for name in self.columns if name not in self.key)
+
+
+def check_name(name: str, dialect: Dialect, url: str) -> None:
+    """See that a table or column may have this name; raises `DestinationError`."""
+    size, longest = len(name.encode()), dialect.longest_name
+    if longest is not None and size > longest:
+        raise DestinationError(
+            url,
+            f"the name {name!r} has {size} bytes, {dialect.name} allows {longest}; nothing was "
+            "loaded",
+            "give it a shorter name in the pipeline file; landed answers are kept",
+        )
 
 
 def quoted(name: str) -> str:

@@ -275,15 +275,8 @@ class TableLoading:
         return dialect.type_of(sql.widest(have, want)) or reported
 
     def _check_name_lengths(self, names: Sequence[str]) -> None:
-        longest = self._engine.dialect.longest_name
         for name in names:
-            if longest is not None and len(name.encode()) > longest:
-                raise DestinationError(
-                    self._engine.url,
-                    f"the name {name!r} has {len(name.encode())} bytes, "
-                    f"{self._engine.dialect.name} allows {longest}; this load was not applied",
-                    "give it a shorter name in the pipeline file",
-                )
+            sql.check_name(name, self._engine.dialect, self._engine.url)
 
     # -- rows ------------------------------------------------------------------------------
 
