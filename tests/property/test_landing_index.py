@@ -1,7 +1,10 @@
 """The index knows of every key what was said last, in whatever portions it was told."""
 
+from pathlib import Path
+
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fetchcast.landing import index as module
@@ -19,10 +22,19 @@ def portions(draw: st.DrawFn) -> list[list[str]]:
     return draw(st.lists(some, max_size=20))
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=portions(), asked=st.lists(st.sampled_from(KEYS), min_size=1, unique=True))
-def test_the_index_is_a_dictionary(told: list[list[str]], asked: list[str]) -> None:
+def test_the_index_is_a_dictionary(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on_disk: bool,  # noqa: FBT001
+    told: list[list[str]],
+    asked: list[str],
+) -> None:
     """Looking up keys finds what a plain dictionary would."""
-    index, model = KeyIndex(), dict[str, int]()
+    monkeypatch.setattr(module, "FILED_KEYS", 4)
+    index, model = KeyIndex(tmp_path if on_disk else None), dict[str, int]()
     seq = 0
     for keys in told:
         seqs = list(range(seq + 1, seq + len(keys) + 1))
@@ -37,6 +49,18 @@ def test_the_index_is_a_dictionary(told: list[list[str]], asked: list[str]) -> N
     }
     assert found == {key: model[key] for key in asked if key in model}
     assert len(index) == len(model)
+    counted = np.concatenate([part["seq"] for part in index.all_rows()] or [[]])
+    assert sorted(counted.tolist()) == sorted(model.values())
+    assert not list(tmp_path.iterdir()), "a file has a name"
+
+
+def test_without_room_on_the_disk_memory_will_do(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "FILED_KEYS", 4)
+    index = KeyIndex(tmp_path / "nowhere")
+    numbers = list(range(100))
+    keys = digests([request_key("GET", str(n)) for n in numbers])
+    index.put(keys, rows(numbers, numbers, numbers, [0] * 100))
+    assert index.look(keys)[0].all()
 
 
 @given(keys=st.lists(st.sampled_from(KEYS), unique=True, min_size=1))

@@ -1,17 +1,24 @@
-"""Which keys are there, in 31 bytes each: sorted arrays that a window of keys is looked up in.
+"""Which keys are there: sorted arrays, 31 bytes a key, that a window of keys is looked up in.
 
 A B-tree of random keys costs more than the answers: each batch of 500 touches 500 of its pages
 (17 us of CPU a call at a million keys, 3 us a look-up). So each segment carries its own keys, which
-is an append, and this index over all of them is rebuilt in memory when a journal is opened.
+is an append, and this index over all of them is rebuilt when a journal is opened. Its larger arrays
+are in files without names that go with the process; of these, memory holds what is looked at.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
-from typing import Final, TypeAlias
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 import numpy as np
@@ -32,6 +39,8 @@ CODES: Final = {fate: code for code, fate in enumerate(FATES)}
 
 LEVEL_KEYS: Final = 1 << 17
 """So many keys are sorted at once."""
+FILED_KEYS: Final = LEVEL_KEYS // 4
+"""As many as this, sorted, go to the disk."""
 
 _KEY_BYTES: Final = 16
 _CHECK_BYTES: Final = 4
@@ -91,6 +100,9 @@ def from_blob(blob: bytes) -> tuple[Digests, Rows]:
     return keys, np.frombuffer(content, _ROW, count, offset=_KEY_BYTES * count)
 
 
+_Part: TypeAlias = NDArray[Any]
+
+
 @dataclass(frozen=True, slots=True)
 class _Level:
     """Keys sorted by their first half, with their rows."""
@@ -98,6 +110,13 @@ class _Level:
     high: Digests
     low: Digests
     rows: Rows
+    file: mmap.mmap | None = None
+    """What the arrays are in; None for memory."""
+
+    def let_go(self) -> None:
+        """Give back the memory of what was looked at in the file."""
+        if self.file is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.file.madvise(mmap.MADV_DONTNEED)
 
     def hits(self, wanted: Digests) -> tuple[Places, Places]:
         """Which of ``wanted`` are here, and where."""
@@ -126,18 +145,38 @@ def _sorted(keys: Digests, known: Rows) -> _Level:
     return _Level(keys[order, 0], keys[order, 1], known[order])
 
 
-def _merged(older: _Level, newer: _Level) -> _Level:
+def _merged(older: _Level, newer: _Level) -> Iterator[_Part]:
+    """High, low and rows of both, one after the other: together they would be memory twice."""
     high = np.concatenate((older.high, newer.high))
     # Two sorted runs: a stable sort sees them and merges.
     order = np.argsort(high, kind="stable")
-    low = np.concatenate((older.low, newer.low))[order]
-    return _Level(high[order], low, np.concatenate((older.rows, newer.rows))[order])
+    yield high[order]
+    del high
+    yield np.concatenate((older.low, newer.low))[order]
+    yield np.concatenate((older.rows, newer.rows))[order]
+
+
+def _filed(parts: Iterator[_Part], count: int, folder: Path) -> _Level:
+    """The level of ``parts`` in a file in ``folder``; raises `OSError`."""
+    with TemporaryFile(dir=folder) as made:
+        for part in parts:
+            made.write(part.data.cast("B"))
+        made.flush()
+        file = mmap.mmap(made.fileno(), 0)
+    high, low = (np.frombuffer(file, "<u8", count, offset=8 * count * part) for part in (0, 1))
+    return _Level(high, low, np.frombuffer(file, _ROW, count, offset=_KEY_BYTES * count), file)
 
 
 class KeyIndex:
-    """The newest state of every key; one thread may add while others look."""
+    """The newest state of every key; one thread may add while others look.
 
-    def __init__(self) -> None:
+    Args:
+        folder: Where most of it may be, on the disk; None for memory.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        # Windows lets no file without a name be mapped.
+        self._folder = folder if os.name != "nt" else None
         self._levels: list[_Level] = []
         self._latest: _Level | None = None
         self._count = 0
@@ -182,11 +221,20 @@ class KeyIndex:
             which, at = level.hits(wanted[left])
             if len(which):
                 # What is asked together was mostly kept together: begin here next time.
-                self._latest = level
+                if self._latest is not level:
+                    self._forget_latest()
+                    self._latest = level
                 yield level, left[which], at
                 left = np.delete(left, which)
                 if not len(left):
                     return
+            elif level is not self._latest:
+                level.let_go()
+
+    def _forget_latest(self) -> None:
+        if self._latest is not None:
+            self._latest.let_go()
+        self._latest = None
 
     def add(self, keys: Digests, known: Rows) -> None:
         """Add keys of which none is there yet, each once."""
@@ -203,4 +251,17 @@ class KeyIndex:
             newer, older = len(levels[-1].high), len(levels[-2].high)
             if older >= 4 * newer or older + newer > largest:
                 break
-            levels[-2:] = [_merged(levels[-2], levels[-1])]
+            self._forget_latest()
+            levels[-2:] = [self._made(partial(_merged, *levels[-2:]), older + newer)]
+        last = levels[-1]
+        if last.file is None and len(last.high) >= FILED_KEYS:
+            parts = (last.high, last.low, last.rows)
+            levels[-1] = self._made(partial(iter, parts), len(last.high))
+
+    def _made(self, parts: Callable[[], Iterator[_Part]], count: int) -> _Level:
+        """The level of ``parts``, on the disk if it is large."""
+        if self._folder is not None and count >= FILED_KEYS:
+            with suppress(OSError):  # No room, or none to write in: memory will do.
+                return _filed(parts(), count, self._folder)
+        high, low, known = parts()
+        return _Level(high, low, known)

@@ -61,7 +61,7 @@ class Journal:
 
     def __init__(self, connection: sqlite3.Connection, path: Path, options: LandingOptions) -> None:
         self.connection, self.path, self.options = connection, path, options
-        self.index = KeyIndex()
+        self.index = KeyIndex(path.parent)
         self.run: str | None = None
         self.packer = Packer()
         self._headers = tuple(name.lower() for name in options.headers)
