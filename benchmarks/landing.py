@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import json
 import os
+import platform
 import random
 import resource
 import shutil
@@ -186,22 +187,37 @@ def measured(part: str, calls: int, directory: Path) -> dict[str, float]:
     return figures
 
 
-def report(calls: int) -> None:
+def report(calls: int) -> str:
     directory = Path(tempfile.mkdtemp(prefix="fetchcast-landing-"))
     try:
         found = {part: measured(part, calls, directory) for part in PARTS}
     finally:
         shutil.rmtree(directory)
     cost = found["landing"]["cpu_us"] - found["making"]["cpu_us"]
-    print(f"{calls:,} calls; body {sum(map(len, bodies())) / 1000:,.0f} bytes")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    busy = f"load average {os.getloadavg()[0]:.1f} at the end"
+    lines = [
+        f"# Landing: {calls:,} calls with bodies of {sum(map(len, bodies())) / 1000:,.0f} bytes",
+        "",
+        f"{machine}, {busy}. Each part in a process of its own.",
+        "",
+    ]
     for part, figures in found.items():
-        print(f"  {part:12}", "  ".join(f"{name} {value:,}" for name, value in figures.items()))
+        said = ", ".join(f"{name} {value:,}" for name, value in figures.items())
+        lines.append(f"- {part}: {said}")
     ratio = cost / found["floor-zstd"]["cpu_us"]
-    print(f"landing: {cost:.1f} us CPU a call (goal 12), {ratio:.1f} x floor-zstd")
     cpu_s, wall_s = found["resume"]["cpu_s"], found["resume"]["wall_s"]
-    print(f"resume: {cpu_s:.2f} s CPU, {wall_s:.2f} s in all (goal 1.0 for 1,000,000)")
-    growth = found["landing"]["mb_at_end"] - found["landing"]["mb_at_10_000"]
-    print(f"memory: {growth:+.0f} MB from 10,000 calls on")
+    first, last = found["landing"]["mb_at_10_000"], found["landing"]["mb_at_end"]
+    lines += [
+        "",
+        "| what | is | goal |",
+        "|---|---|---|",
+        f"| landing beyond making the outcomes, us CPU a call | {cost:.1f} | <= 12 |",
+        f"| ... times compress, write and sync of the same bodies | {ratio:.1f} | |",
+        f"| resume, s ({cpu_s:.2f} of CPU) | {wall_s:.2f} | <= 1 for 1,000,000 |",
+        f"| peak MB at 10,000 calls and at the end | {first:.0f}, {last:.0f} | flat |",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
@@ -213,4 +229,6 @@ if __name__ == "__main__":
     if options.part:
         PARTS[options.part](options.calls, options.directory)
     else:
-        report(options.calls)
+        text = report(options.calls)
+        (Path(__file__).parent / "results" / "landing.md").write_text(text)
+        print(text)

@@ -1,6 +1,6 @@
 r"""How fast do rows from Arrow become committed rows, beside what people do by hand?
 
-    .venv/bin/python benchmarks/load.py [--rows 1000000] [--runs 3]
+    .venv/bin/python benchmarks/load.py [--rows 1000000] [--runs 3] [--only append_large]
 
 append   into an empty PostgreSQL table without indexes: row by row, executemany, execute_values
          (psycopg2), COPY of Python rows (psycopg), ours with pgpq and with ADBC; the floor is
@@ -10,6 +10,8 @@ merge    half of the rows exist with other values: execute_values .. ON CONFLICT
 DuckDB   append of the same rows, from the first copy of the file to the published version
 publish  one small load into a DuckDB file that has already grown
 memory   peak of a process that loads batches of 50,000 rows; 2 and 10 times
+
+``--only`` measures one part anew and keeps what the last run found of the others.
 
 All in one run, methods taking turns, the table emptied and a checkpoint before each; time is
 wall time with connect and commit. Input: 8 columns (bigint, bigint, text, text, timestamptz,
@@ -308,6 +310,15 @@ def memory(url: str, folder: Path) -> dict[str, dict[str, float]]:
     return found
 
 
+PARTS: dict[str, Callable[[str, Path, argparse.Namespace], dict[str, dict[str, float]]]] = {
+    "append_small": lambda url, folder, given: append_small(url, folder, given.runs),
+    "append_large": lambda url, folder, given: append_large(url, folder, given.rows, given.runs),
+    "merge": lambda url, _, given: merge(url, given.rows, given.runs),
+    "duckdb": lambda _, folder, given: duck(given.rows, given.runs, folder),
+    "memory": lambda url, folder, _: memory(url, folder),
+}
+
+
 # -- the report ------------------------------------------------------------------------------
 
 
@@ -364,17 +375,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", choices=PARTS)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="fetchcast-bench-"))
+    found = json.loads((RESULTS / "load.json").read_text()) if given.only else {}
     try:
         with running_postgres() as url:
-            found = {
-                "append_small": append_small(url, folder, given.runs),
-                "append_large": append_large(url, folder, given.rows, given.runs),
-                "merge": merge(url, given.rows, given.runs),
-                "duckdb": duck(given.rows, given.runs, folder),
-                "memory": memory(url, folder),
-            }
+            for part in [given.only] if given.only else PARTS:
+                found[part] = PARTS[part](url, folder, given)
     finally:
         shutil.rmtree(folder)
     RESULTS.mkdir(exist_ok=True)
