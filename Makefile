@@ -67,10 +67,12 @@ $(VENV)/.pins-%: requirements/%.txt pyproject.toml $(VENV)/.made
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" pyproject.toml
 
+EXTRAS = --extra statistical --extra dask --extra s3
+
 lock: $(VENV)/.made
 	$(COMPILE) --group build --output-file requirements/demo.txt
-	$(COMPILE) --extra statistical --extra dask --group test --output-file requirements/test.txt
-	$(COMPILE) --extra statistical --extra dask --group bench --output-file requirements/bench.txt
+	$(COMPILE) $(EXTRAS) --group test --output-file requirements/test.txt
+	$(COMPILE) $(EXTRAS) --group bench --output-file requirements/bench.txt
 
 clean:
 	rm -rf $(VENV) fetchcast-demo .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis

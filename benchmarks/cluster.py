@@ -14,16 +14,19 @@ import json
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fetchcast.config import read_pipeline
 from fetchcast.executors import ExecutorOptions, open_executor
 from fetchcast.extract.lease import Coordinator
 from fetchcast.extract.pace import PaceOptions
+from fetchcast.landing.packed import Piece, entry_of, pack
+from fetchcast.landing.shards import ShardStore
 from fetchcast.pipeline import RunOptions, arun
-from fetchcast.pipeline.spread import Spread, shaped_afar
+from fetchcast.pipeline.afar import Bench, shaped_afar
+from fetchcast.pipeline.spread import Spread
 from fetchcast.records import Fate, Landed
 from fetchcast.testing.cluster import running_cluster
 from fetchcast.testing.simulation.cluster import Cluster
@@ -103,34 +106,52 @@ def bodies(count: int) -> list[Landed]:
     return made
 
 
+def portions(answers: list[Landed], size: int) -> list[list[Piece]]:
+    """As the journal has them packed, so many answers each."""
+    made = []
+    for start in range(0, len(answers), size):
+        few = answers[start : start + size]
+        frames = pack((entry_of(answer), answer.body) for answer in few)
+        made.append([Piece(*frames, [answer.seq for answer in few])])
+    return made
+
+
 async def shaping(rounds: int = 3) -> None:
-    answers = bodies(600)
+    """The same path with one worker and with two: through the store, rows back from it."""
+    answers = bodies(1200)
     print(f"{len(answers)} bodies of {len(answers[0].body) / 1e3:.0f} KB, {rounds} rounds")
     options = TableOptions(source="r", rows="rows[*]")
-    chunks = [answers[start : start + 50] for start in range(0, len(answers), 50)]
-    best: dict[int, float] = {}
+    packed = portions(answers, 50)
+    took: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for _ in range(rounds):
         for workers in (1, 2):
-            with running_cluster(workers, threads=1) as cluster:
+            with running_cluster(workers, threads=1) as cluster, TemporaryDirectory() as folder:
                 where = ExecutorOptions(run=cluster.address)
                 async with open_executor(where, Path()) as executor:
-                    spread = Spread(executor, asyncio.get_running_loop())
+                    store = ShardStore(Path(folder).as_uri(), "bench")
+                    bench = Bench(Spread(executor, asyncio.get_running_loop()), store)
 
-                    def shape(spread: Spread = spread) -> float:
-                        shaper = Shaper("t", options)
-                        for _ in shaped_afar(spread, shaper, options, {}, iter(chunks[:4])):
-                            pass  # Imports on the workers.
-                        begun = time.perf_counter()
-                        shaper = Shaper("t", options)
-                        rows = 0
-                        for shaped in shaped_afar(spread, shaper, options, {}, iter(chunks)):
-                            rows += shaped.batches[0].rows.num_rows
-                        assert rows == 330 * len(answers)
-                        return time.perf_counter() - begun
+                    def shape(bench: Bench = bench, count: int = len(packed)) -> int:
+                        work = shaped_afar(
+                            bench, Shaper("t", options), options, {}, iter(packed[:count])
+                        )
+                        return sum(shaped.batches[0].rows.num_rows for shaped in work)
 
-                    took = await asyncio.to_thread(shape)
-                    best[workers] = min(took, best.get(workers, took))
-    print(f"one worker {best[1]:.2f} s, two workers {best[2]:.2f} s: {best[1] / best[2]:.2f} x")
+                    await asyncio.to_thread(shape, count=4)  # Imports on the workers.
+                    begun, own = time.perf_counter(), time.process_time()
+                    rows = await asyncio.to_thread(shape)
+                    assert rows == 330 * len(answers)
+                    took[workers].append((time.perf_counter() - begun, time.process_time() - own))
+    one, two = (min(took[workers]) for workers in (1, 2))
+    print(
+        f"one worker {one[0]:.2f} s, two workers {two[0]:.2f} s: {one[0] / two[0]:.2f} x; "
+        f"of that the run itself used {one[1]:.2f} and {two[1]:.2f} s of CPU"
+    )
+    begun = time.perf_counter()
+    shaper = Shaper("t", options)
+    for start in range(0, len(answers), 50):
+        shaper.shape(answers[start : start + 50])
+    print(f"in the run's own process {time.perf_counter() - begun:.2f} s")
 
 
 async def calls(count: int = 20_000) -> None:
@@ -147,7 +168,7 @@ async def calls(count: int = 20_000) -> None:
 
 async def one_run(count: int, limit: int, burst: int, *, known: bool) -> None:
     with (
-        tempfile.TemporaryDirectory() as folder,
+        TemporaryDirectory() as folder,
         running_cluster(4) as cluster,
         subprocess.Popen(  # noqa: ASYNC220  before anything runs
             [sys.executable, str(CHILD), "rate", str(limit), str(burst), "20"],

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 
 from fetchcast.config import read_pipeline
 from fetchcast.executors import ExecutorOptions, LocalExecutor, open_executor
+from fetchcast.landing.packed import Piece, entry_of, pack
+from fetchcast.landing.shards import ShardStore
 from fetchcast.pipeline import RunOptions, arun
-from fetchcast.pipeline.spread import Spread, shaped_afar
+from fetchcast.pipeline.afar import Bench, shaped_afar
+from fetchcast.pipeline.spread import Spread
 from fetchcast.records import Fate, Landed
 from fetchcast.testing.cluster import RunningCluster, running_cluster
 from fetchcast.testing.executor_conformance import squared
@@ -40,6 +44,16 @@ def landed(number: int, body: object, n: object) -> Landed:
     )
 
 
+def packed(answers: list[Landed]) -> Piece:
+    """As the journal keeps them."""
+    frames = pack((entry_of(answer), answer.body) for answer in answers)
+    return Piece(*frames, [answer.seq for answer in answers])
+
+
+def files_below(folder: str) -> list[Path]:
+    return [path for path in Path(folder).rglob("*") if path.is_file()]
+
+
 def as_rows(found: Sequence[Shaped]) -> list[object]:
     return [
         (batch.target.table, batch.rows.schema.to_string(), batch.rows.to_pylist(), batch.keys)
@@ -55,9 +69,14 @@ def both(chunks: list[list[Landed]]) -> tuple[list[object], list[object], bytes,
 
     async def afar() -> list[Shaped]:
         spread = Spread(LocalExecutor(), asyncio.get_running_loop())
-        return await asyncio.to_thread(
-            lambda: list(shaped_afar(spread, there, OPTIONS, {}, iter(chunks)))
-        )
+        with TemporaryDirectory() as folder:
+            store = ShardStore(Path(folder).as_uri(), "landing")
+            portions = iter([[packed(chunk)] for chunk in chunks])
+            work = shaped_afar(Bench(spread, store), there, OPTIONS, {}, portions)
+            found = await asyncio.to_thread(lambda: list(work))
+            # What was dropped while it ran may come late; the next load sweeps it away.
+            assert {path.suffix for path in files_below(folder)} <= {".arrow"}
+        return found
 
     return as_rows(alone), as_rows(asyncio.run(afar())), here.memory(), there.memory()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -68,6 +68,12 @@ class Executor(Protocol):
 
     async def run(self, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """The result of ``work``, done in a thread of this process; its errors are raised here."""
+
+    async def everywhere(self, work: Callable[[], _R]) -> Mapping[str, _R]:
+        """What ``work`` returns on each worker that is there now, by name.
+
+        The first error is raised.
+        """
 
     def results(
         self, work: Callable[[_T], _R], tasks: Iterable[tuple[str, _T]]

@@ -185,10 +185,10 @@ class DaskExecutor:
                     "the coordinator's"
                 )
 
-    async def everywhere(self, work: Callable[..., _R], *args: Any) -> dict[str, _R]:
-        """What ``work`` returns on each worker; raises what it raises on the first."""
+    async def everywhere(self, work: Callable[[], _R]) -> dict[str, _R]:
+        """What ``work`` returns on each worker that is there now; its errors are raised here."""
         try:
-            found: dict[str, _R] = await self.client.run(work, *args)
+            found: dict[str, _R] = await self.client.run(work)
         except (OSError, FutureCancelledError) as error:
             raise self._gone(error) from error
         return found

@@ -34,6 +34,10 @@ class LocalExecutor:
         """The result of ``work``; its errors are raised here."""
         return await asyncio.to_thread(work, *args, **kwargs)
 
+    async def everywhere(self, work: Callable[[], _R]) -> dict[str, _R]:
+        """What ``work`` returns here: there is no other worker."""
+        return {self.name: await asyncio.to_thread(work)}
+
     def results(
         self, work: Callable[[_T], _R], tasks: Iterable[tuple[str, _T]]
     ) -> AsyncGenerator[tuple[str, _R], None]:

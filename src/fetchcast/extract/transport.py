@@ -12,7 +12,7 @@ from fetchcast.errors import CallError, ConfigError
 from fetchcast.extract.transport_contract import Done, Handle, Transport, TransportOptions
 from fetchcast.records import Answer, Request
 
-__all__ = ["Done", "Handle", "Transport", "TransportOptions", "fetch", "open_transport"]
+__all__ = ["Done", "Handle", "Transport", "TransportOptions", "fetch", "open_transport", "preload"]
 
 
 @asynccontextmanager
@@ -27,6 +27,11 @@ async def open_transport(options: TransportOptions) -> AsyncIterator[Transport]:
         raise ConfigError("ca_file", options.ca_file, "a PEM file that can be read")
     async with _chosen(options) as transport:
         yield transport
+
+
+def preload(options: TransportOptions) -> None:
+    """Load the driver that `open_transport` will use; the first call need not wait for it then."""
+    _chosen(options)
 
 
 def _chosen(options: TransportOptions) -> AbstractAsyncContextManager[Transport]:

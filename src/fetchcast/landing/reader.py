@@ -15,6 +15,7 @@ import numpy as np
 from fetchcast.events import RunEnd
 from fetchcast.landing.index import FATES, KeyIndex, digests
 from fetchcast.landing.journal import load_index
+from fetchcast.landing.packed import Frames, pack
 from fetchcast.landing.runs import Logged, Memory, Run
 from fetchcast.landing.schema import JOURNAL, open_for_reading, told
 from fetchcast.landing.sealing import sealed_bodies
@@ -198,20 +199,49 @@ class Reader:
             resources: Names of the resources to read; None for all.
             fates: Which fates; a failed call's body is the head of its last answer.
         """
+        for first_seq, chosen in self._chosen(after_seq, upto_seq, resources, fates):
+            yield from self._of_segment(first_seq, {entry.seq for entry in chosen})
+
+    def packed(
+        self,
+        after_seq: int = 0,
+        upto_seq: int | None = None,
+        resources: Collection[str] | None = None,
+        fates: Collection[Fate] = WITH_ANSWER,
+    ) -> Iterator[tuple[Frames, list[Entry]]]:
+        """The same answers, batch by batch and still packed: to be opened elsewhere.
+
+        Gives the frames of a batch (see `fetchcast.landing.segment`), and the entries in them
+        that are meant. Opening the bodies is most of the work of reading them.
+        """
+        for first_seq, chosen in self._chosen(after_seq, upto_seq, resources, fates):
+            frames = self._frames(first_seq)
+            if frames is not None:
+                there = frozenset(frames.seqs)
+                yield frames, [entry for entry in chosen if entry.seq in there]
+
+    def _chosen(
+        self,
+        after_seq: int,
+        upto_seq: int | None,
+        resources: Collection[str] | None,
+        fates: Collection[Fate],
+    ) -> Iterator[tuple[int, list[Entry]]]:
+        """The first seq of each batch that has some of these, and their entries."""
         upto = self.last_seq if upto_seq is None else upto_seq
         wanted = frozenset(fates)
         for first_seq in self._segments(after_seq, upto):
             replaced = self._replaced(first_seq, upto)
-            chosen = {
-                entry.seq
+            chosen = [
+                entry
                 for entry in self._entries(first_seq)
                 if after_seq < entry.seq <= upto
                 and entry.fate in wanted
                 and (resources is None or entry.resource in resources)
                 and entry.seq not in replaced
-            }
+            ]
             if chosen:
-                yield from self._of_segment(first_seq, chosen)
+                yield first_seq, chosen
 
     def failed(self) -> Iterator[Landed]:
         """The calls that failed in the end and have no answer from another time either."""
@@ -257,6 +287,18 @@ class Reader:
             return []  # It was erased a moment ago.
         with told(self._path):
             return self._unpacker.entries(row[0])
+
+    def _frames(self, first_seq: int) -> Frames | None:
+        """A batch as it is packed; None if its bodies were dropped, or it was erased just now."""
+        row = self._row("SELECT entries, bodies FROM segment WHERE first_seq = ?", (first_seq,))
+        if row is None:
+            return None
+        with told(self._path):
+            entries = self._unpacker.entries(row[0])
+            if row[1] is not None:
+                return Frames(row[0], row[1], [entry.seq for entry in entries])
+            sealed = self._sealed(first_seq, entries)
+        return Frames(*pack(sealed), [entry.seq for entry, _ in sealed]) if sealed else None
 
     def _of_segment(self, first_seq: int, seqs: Collection[int]) -> Iterator[Landed]:
         row = self._row("SELECT entries, bodies FROM segment WHERE first_seq = ?", (first_seq,))

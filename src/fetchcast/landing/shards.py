@@ -3,6 +3,7 @@
     STORE/IDENTITY/token                      what tells a worker that it sees the same store
     STORE/IDENTITY/parts/SHARD/ATTEMPT-N.parquet   answers, whole or not there at all
     STORE/IDENTITY/commits/SHARD.json         which parts are the shard's; the first one counts
+    STORE/IDENTITY/shaping/NAME               answers on their way to be shaped, and their rows
 
 On a cluster a commit is what "landed" means: a worker says that a shard is done only when its
 commit is there. One importer, the run that holds the landing, brings parts into the journal and
@@ -15,16 +16,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from fetchcast.errors import ExecutorError
+from fetchcast.landing.places import open_place
 from fetchcast.records import Answer, Fate, Outcome, Request
 
 _COLUMNS: Final = pa.schema(
@@ -48,6 +48,7 @@ _COLUMNS: Final = pa.schema(
     ]
 )
 _MARK: Final = "token"
+_SHAPING: Final = "shaping"
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,14 +81,14 @@ class ShardStore:
     def __init__(self, url: str, identity: str) -> None:
         self.url, self.identity = url, identity
         try:
-            self._files, path = pafs.FileSystem.from_uri(url)
-        except (pa.ArrowException, NotImplementedError, ValueError) as error:
+            self._place = open_place(url)
+        except (ValueError, ImportError) as error:
             raise ExecutorError(
                 _without_secrets(url),
                 f"cannot be opened here: {error}",
-                "a folder is file:///PATH; for s3:// every machine needs a pyarrow built with it",
+                "a folder is file:///PATH; s3://BUCKET/PREFIX needs the extra on every machine: "
+                "pip install 'fetchcast[dask,s3]'",
             ) from error
-        self._root = PurePosixPath(path) / identity
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ShardStore, (self.url, self.identity)
@@ -96,7 +97,7 @@ class ShardStore:
 
     def mark(self, token: str) -> None:
         """Leave ``token``, which every worker must find."""
-        self._write(self._root / _MARK, token.encode())
+        self._write(_MARK, token.encode())
 
     def check(self, token: str) -> None:
         """See that this machine sees the store that ``token`` was left in.
@@ -105,15 +106,18 @@ class ShardStore:
             ExecutorError: If it does not.
         """
         try:
-            found = self._read(self._root / _MARK)
+            found = self._place.read(self._name(_MARK))
         except OSError:
             found = b""
         if found != token.encode():
-            raise ExecutorError(
-                _without_secrets(self.url),
-                f"is not shared: {_here()} does not see what the run put there",
-                "mount the same folder at the same path on every machine, or use s3://",
-            )
+            raise self._not_shared()
+
+    def _not_shared(self) -> ExecutorError:
+        return ExecutorError(
+            _without_secrets(self.url),
+            f"is not shared: {_here()} does not see what the run put there",
+            "mount the same folder at the same path on every machine, or use s3://",
+        )
 
     # -- parts
 
@@ -127,12 +131,11 @@ class ShardStore:
         pq.write_table(
             _as_table(outcomes), sink, compression="zstd", compression_level=1, use_dictionary=False
         )
-        self._write(self._root / "parts" / shard / name, sink.getvalue())
+        self._write(f"parts/{shard}/{name}", sink.getvalue().to_pybytes())
 
     def parts(self, shard: str) -> list[str]:
         """The names of all parts of ``shard``, whoever wrote them."""
-        names = self._names(self._root / "parts" / shard)
-        return sorted(name for name in names if name.endswith(".parquet"))
+        return sorted(name for name in self._names(f"parts/{shard}") if name.endswith(".parquet"))
 
     def keys(self, shard: str, name: str) -> list[str]:
         """The request keys of one part."""
@@ -150,84 +153,89 @@ class ShardStore:
                     yield _as_outcome(row)
 
     def _table(self, shard: str, name: str, columns: list[str] | None) -> pa.Table | None:
-        path = str(self._root / "parts" / shard / name)
         with self._told():
             try:
-                with self._files.open_input_file(path) as file:
-                    return pq.read_table(file, columns=columns)
+                content = self._place.read(self._name(f"parts/{shard}/{name}"))
             except FileNotFoundError:
                 return None
+        return pq.read_table(pa.BufferReader(content), columns=columns)
 
     # -- commits
 
     def commit(self, commit: Commit) -> Commit:
         """Say which parts are the shard's; returns the commit that counts: the first one."""
-        path = self._root / "commits" / f"{commit.shard}.json"
-        if (there := self.committed(commit.shard)) is not None:
-            return there
-        if not self._write(path, msgspec.json.encode(commit), only_first=True):
-            return self.committed(commit.shard) or commit
-        return commit
+        with self._told():
+            name = self._name(_commit(commit.shard))
+            if self._place.create(name, msgspec.json.encode(commit)):
+                return commit
+        return self.committed(commit.shard) or commit
 
     def committed(self, shard: str) -> Commit | None:
         """The commit of ``shard``, if it has one."""
-        try:
-            content = self._read(self._root / "commits" / f"{shard}.json")
-        except FileNotFoundError:
-            return None
+        with self._told():
+            try:
+                content = self._place.read(self._name(_commit(shard)))
+            except FileNotFoundError:
+                return None
         return msgspec.json.decode(content, type=Commit)
 
     def left(self) -> list[str]:
         """The shards of which something is in the store, committed or not."""
-        commits = self._names(self._root / "commits")
+        commits = self._names("commits")
         names = {name.removesuffix(".json") for name in commits if name.endswith(".json")}
-        return sorted(names | set(self._names(self._root / "parts")))
+        return sorted(names | set(self._names("parts")))
 
     def forget(self, shard: str) -> None:
         """Take a shard away once it is in the journal. The commit goes last: it is the proof."""
         with self._told():
-            for path, delete in (
-                (self._root / "parts" / shard, self._files.delete_dir),
-                (self._root / "commits" / f"{shard}.json", self._files.delete_file),
-            ):
-                try:
-                    delete(str(path))
-                except FileNotFoundError:
-                    continue
+            self._place.delete_folder(self._name(f"parts/{shard}"))
+            self._place.delete(self._name(_commit(shard)))
+
+    # -- answers on their way to be shaped, and their rows on the way back
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep ``content`` for a while; raises `ExecutorError` if it cannot be."""
+        self._write(f"{_SHAPING}/{name}", content)
+
+    def fetch(self, name: str) -> bytes:
+        """What was kept.
+
+        Raises:
+            ExecutorError: If it is not there: this machine sees another store.
+        """
+        with self._told():
+            try:
+                return self._place.read(self._name(f"{_SHAPING}/{name}"))
+            except FileNotFoundError:
+                pass
+        raise self._not_shared()
+
+    def drop(self, name: str) -> None:
+        """It is not needed any more."""
+        with self._told():
+            self._place.delete(self._name(f"{_SHAPING}/{name}"))
+
+    def sweep(self) -> None:
+        """Drop all that is kept, also what a run that was killed has left."""
+        with self._told():
+            self._place.delete_folder(self._name(_SHAPING))
 
     # -- bytes
 
-    def _names(self, folder: PurePosixPath) -> list[str]:
-        selector = pafs.FileSelector(str(folder), allow_not_found=True)
-        with self._told():
-            return [info.base_name for info in self._files.get_file_info(selector)]
+    def _name(self, name: str) -> str:
+        return f"{self.identity}/{name}"
 
-    def _read(self, path: PurePosixPath) -> bytes:
-        with self._files.open_input_file(str(path)) as file:
-            return bytes(file.read())
-
-    def _write(self, path: PurePosixPath, content: Any, *, only_first: bool = False) -> bool:
-        """Whole or not at all; False if ``only_first`` and somebody was before."""
+    def _names(self, folder: str) -> list[str]:
         with self._told():
-            if not isinstance(self._files, pafs.LocalFileSystem):
-                # An object is there when its last byte is; who comes second was looked for above,
-                # and one who comes in the same moment brings answers to the same calls.
-                with self._files.open_output_stream(str(path)) as stream:
-                    stream.write(content)
-                return True
-            self._files.create_dir(str(path.parent), recursive=True)
-            draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
-            try:
-                with self._files.open_output_stream(str(draft)) as stream:
-                    stream.write(content)
-                return _publish(draft, path, only_first=only_first)
-            finally:
-                if self._files.get_file_info(str(draft)).type != pafs.FileType.NotFound:
-                    self._files.delete_file(str(draft))
+            return self._place.names(self._name(folder))
+
+    def _write(self, name: str, content: bytes) -> None:
+        with self._told():
+            self._place.write(self._name(name), content)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """What the file system says, as an error that says where and what it means."""
+        """What the place says, as an error that says where and what it means."""
         try:
             yield
         except FileNotFoundError:
@@ -240,15 +248,8 @@ class ShardStore:
             ) from error
 
 
-def _publish(draft: PurePosixPath, path: PurePosixPath, *, only_first: bool) -> bool:
-    if not only_first:
-        os.replace(draft, path)  # noqa: PTH105  pyarrow's paths are texts
-        return True
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    return True
+def _commit(shard: str) -> str:
+    return f"commits/{shard}.json"
 
 
 def _here() -> str:

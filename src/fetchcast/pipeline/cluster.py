@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from typing import Final
 from uuid import uuid4
@@ -24,7 +25,7 @@ from fetchcast.extract.lease import Coordinator, Tally
 from fetchcast.extract.pace import Learnt
 from fetchcast.landing.shards import Commit, ShardStore
 from fetchcast.landing.writer import Writer
-from fetchcast.pipeline.shard import Job, Shard, here, run_shard
+from fetchcast.pipeline.shard import Job, Shard, here, ready, run_shard
 from fetchcast.pipeline.shared_row import ClusterPace, row_desk
 from fetchcast.records import WITH_ANSWER, Outcome, Request
 
@@ -50,15 +51,16 @@ class Cutter:
     Args:
         requests: The calls.
         job: What all shards have in common.
-        size: How many calls a shard should have, now; a power of two.
+        size: How many calls a shard should have, after so many were cut; a power of two.
     """
 
-    def __init__(self, requests: Iterator[Request], job: Job, size: Callable[[], int]) -> None:
+    def __init__(self, requests: Iterator[Request], job: Job, size: Callable[[int], int]) -> None:
         self._requests, self._job, self._size = requests, job, size
         self._again: deque[Shard] = deque()
         self._open: dict[str, Shard] = {}
         self._tries: Counter[str] = Counter()
         self._stopped = False
+        self._cut_calls = 0
 
     def __iter__(self) -> Cutter:
         return self
@@ -71,7 +73,7 @@ class Cutter:
 
     def _cut(self) -> Shard:
         calls: list[Request] = []
-        size = self._size()
+        size = self._size(self._cut_calls)
         while not self._stopped and (request := next(self._requests, None)) is not None:
             calls.append(request)
             ends_here = int(request.key[:8], 16) % size == 0 and len(calls) > size // 4
@@ -79,6 +81,7 @@ class Cutter:
                 break
         if not calls:
             raise StopIteration
+        self._cut_calls += len(calls)
         digest = blake2b("".join(call.key for call in calls).encode(), digest_size=10)
         return Shard(digest.hexdigest(), msgspec.msgpack.encode(calls))
 
@@ -125,6 +128,8 @@ class Cluster:
         store = await self._open_store()
         token = uuid4().hex
         await asyncio.to_thread(store.mark, token)
+        # Side by side, before the clock of the pace runs; those that come later do it themselves.
+        await self.executor.everywhere(partial(ready, self.pipeline.http))
         async with self._desk(memory) as desk, self._watching(desk):
             job = Job(
                 pipeline=self.pipeline,
@@ -192,12 +197,15 @@ class Cluster:
             epoch=1 + int(self.clock.now() * 1000) % (1 << 31),
         )
 
-    def _shard_calls(self) -> int:
-        """How many calls keep a slot busy for as long as the file says, at the present pace."""
+    def _shard_calls(self, cut: int) -> int:
+        """How many calls keep a slot busy for as long as the file says, at the present pace.
+
+        Fewer towards the end, or the last ones would be asked by one slot alone.
+        """
         slots, learnt = max(1, self.executor.slots), self.pace.tally.learnt
         rate = self.pipeline.limits.max_rate or (learnt.rate if learnt else None)
         wanted = self.pipeline.executor.shard_s * rate / slots if rate else _CALLS
-        wanted = min(wanted, self.total / (_SHARDS_A_SLOT * slots))
+        wanted = min(wanted, max(0, self.total - cut) / (_SHARDS_A_SLOT * slots))
         # In steps, so that a pace that wavers cuts the same shards.
         return 1 << int(max(_FEWEST_CALLS, min(_MOST_CALLS, wanted))).bit_length() - 1
 

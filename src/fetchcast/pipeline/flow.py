@@ -30,7 +30,9 @@ from fetchcast.extract.engine import Engine, Stopped
 from fetchcast.extract.transport import open_transport
 from fetchcast.landing.reader import open_reader
 from fetchcast.landing.retention import drop_bodies
+from fetchcast.landing.shards import ShardStore
 from fetchcast.landing.writer import Writer
+from fetchcast.pipeline.afar import Bench
 from fetchcast.pipeline.ask import Selection, plans
 from fetchcast.pipeline.changes import SCOPE as CHANGES_SCOPE
 from fetchcast.pipeline.changes import changes, meaning
@@ -370,6 +372,9 @@ class Flow:
     def store(self, *, midway: bool = False) -> Stored:
         """Shape what is new and load it."""
         with open_reader(self.pipeline.landing_folder) as reader:
+            spread, bench = self.spread, None
+            if spread is not None:
+                bench = Bench(spread, ShardStore(store_url(self.pipeline), reader.identity))
             store = Store(
                 pipeline=self.pipeline,
                 plans=self.plans,
@@ -378,8 +383,7 @@ class Flow:
                 again=not self.options.ask,
                 midway=midway,
                 functions=self.hooks.row,
-                # On this machine the way there and back costs more than the shaping.
-                spread=None if self.pipeline.executor.on_loopback else self.spread,
+                bench=bench,
             )
             return store.all(reader)
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from uuid import uuid4
 
 import msgspec
+import pyarrow as pa
 
 from fetchcast.clock import SystemClock
 from fetchcast.config import Pipeline
@@ -20,7 +21,7 @@ from fetchcast.events import Events
 from fetchcast.executors.contract import Line
 from fetchcast.extract.engine import Engine, Stopped
 from fetchcast.extract.lease.leasing import Leasing, leasing
-from fetchcast.extract.transport import open_transport
+from fetchcast.extract.transport import TransportOptions, open_transport, preload
 from fetchcast.landing.shards import Commit, ShardStore
 from fetchcast.pipeline.forms import rules
 from fetchcast.pipeline.hooks import open_signing
@@ -35,6 +36,12 @@ _MOST_BYTES = 4 * _PART_BYTES
 def here() -> tuple[str, str]:
     """The versions of fetchcast and Python that must be the same everywhere."""
     return version("fetchcast"), platform.python_version().rpartition(".")[0]
+
+
+def ready(http: TransportOptions) -> None:
+    """Load what a shard needs, once a process, before the first call is due."""
+    preload(http)
+    pa.array([""])  # Arrow looks for more to load when it makes its first array.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

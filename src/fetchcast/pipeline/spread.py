@@ -1,28 +1,17 @@
-"""Shaping and fitting on an executor, from the thread that loads: with the results of one machine.
-
-What is shaped depends on what was shaped before it: a schema only widens. So portions are shaped
-on the strength of what is known, in advance; where one of them teaches something new, those behind
-it are shaped again. After the first portions that is seldom.
-"""
+"""Work of the thread that loads, done on an executor that lives in the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
-import zstandard
-
 from fetchcast.executors.contract import Executor
-from fetchcast.records import Landed
-from fetchcast.transform import Shaped, Shaper, TableOptions
-from fetchcast.transform.unfolding import Forms
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -79,76 +68,3 @@ class Spread:
         finally:
             for one in begun:
                 one.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """Answers to be shaped, and what is known of their table."""
-
-    name: str
-    options: TableOptions
-    forms: Forms
-    knowledge: bytes
-    answers: bytes
-    """Packed: they resemble each other, and the way is long."""
-
-
-_Shaped: TypeAlias = tuple[Shaped, bytes]
-
-
-def shape_portion(portion: Portion) -> _Shaped:
-    """The rows of a portion, and what is known after it."""
-    shaper = Shaper(portion.name, portion.options, forms=portion.forms)
-    shaper.know(portion.knowledge)
-    # Our own answers, packed by `shaped_afar` for this one trip.
-    answers: list[Landed] = pickle.loads(zstandard.decompress(portion.answers))  # noqa: S301
-    return shaper.shape(answers), shaper.knowledge()
-
-
-def shaped_afar(
-    spread: Spread,
-    shaper: Shaper,
-    options: TableOptions,
-    forms: Forms,
-    chunks: Iterator[list[Landed]],
-) -> Iterator[Shaped]:
-    """What ``shaper`` makes of ``chunks``, one after the other, made on an executor.
-
-    Args:
-        spread: The executor.
-        shaper: Knows after each portion what it would know had it shaped it.
-        options: Of the table.
-        forms: How bodies are read that are no JSON.
-        chunks: The answers, in order.
-    """
-    first = next(chunks, None)
-    if first is None:
-        return
-    yield shaper.shape(first)  # From here on something is known.
-    known = shaper.knowledge()
-    begun: deque[tuple[bytes, Future[_Shaped], bytes]] = deque()
-
-    def begin(count: int) -> None:
-        for chunk in islice(chunks, count):
-            packed = zstandard.compress(pickle.dumps(chunk), 1)
-            portion = Portion(shaper.name, options, forms, known, packed)
-            begun.append((known, spread.submit(shape_portion, portion), packed))
-
-    try:
-        begin(spread.width)
-        while begun:
-            believed, coming, packed = begun.popleft()
-            if believed == known:
-                shaped, after = coming.result()
-            else:
-                coming.cancel()
-                portion = Portion(shaper.name, options, forms, known, packed)
-                shaped, after = shape_portion(portion)
-            if after != known:
-                known = after
-                shaper.know(known)
-            yield shaped
-            begin(1)
-    finally:
-        for _, coming, _ in begun:
-            coming.cancel()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import TypeVar
 
 import pyarrow as pa
@@ -15,11 +16,13 @@ import pyarrow as pa
 from fetchcast.config import Pipeline
 from fetchcast.errors import ConfigError
 from fetchcast.formats import Format
+from fetchcast.landing.packed import Frames, Piece
 from fetchcast.landing.reader import Reader
+from fetchcast.landing.segment import Entry
 from fetchcast.load.destinations import open_destination
+from fetchcast.pipeline.afar import Bench, shaped_afar
 from fetchcast.pipeline.ahead import ahead
 from fetchcast.pipeline.forms import forms
-from fetchcast.pipeline.spread import Spread, shaped_afar
 from fetchcast.plan.planner import Plan
 from fetchcast.records import (
     WITH_ANSWER,
@@ -91,7 +94,7 @@ class Store:
         again: Shape and load everything again, also what was loaded before.
         midway: More is on its way: leave out tables that each load makes anew.
         functions: Table -> what each of its rows is put through.
-        spread: Where answers are shaped; None for this process.
+        bench: Where answers are shaped; None for this process.
     """
 
     pipeline: Pipeline
@@ -101,7 +104,7 @@ class Store:
     again: bool = False
     midway: bool = False
     functions: Mapping[str, RowFunction] = field(default_factory=dict)
-    spread: Spread | None = None
+    bench: Bench | None = None
     _learnt: dict[str, dict[str, str]] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
     _owners: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -288,19 +291,32 @@ class Store:
         return Shaper(name, table, memory=memory, function=function, forms=read)
 
     def _answered(self, todo: _Todo, reader: Reader) -> Iterator[Shaped]:
-        answers = reader.answers(
-            after_seq=todo.note.from_seq,
-            upto_seq=todo.note.upto_seq,
-            resources=todo.table.sources,
-            fates=WITH_ANSWER,
-        )
+        which = (todo.note.from_seq, todo.note.upto_seq, todo.table.sources, WITH_ANSWER)
         read = forms(self.pipeline)
-        chunks = _chunks(answers, read)
         # A function of the user's own is called in this process, where it was given.
-        if self.spread is None or todo.note.table in self.functions:
-            yield from map(todo.shaper.shape, chunks)
-        else:
-            yield from shaped_afar(self.spread, todo.shaper, todo.table, read, chunks)
+        if self.bench is None or todo.note.table in self.functions:
+            answers = reader.answers(*which)
+            yield from map(todo.shaper.shape, _chunks(answers, read, _size))
+            return
+        packed = ((frames, e) for frames, chosen in reader.packed(*which) for e in chosen)
+        portions = map(_pieces, _chunks(packed, read, _packed_size))
+        yield from shaped_afar(self.bench, todo.shaper, todo.table, read, portions)
+
+
+def _size(answer: Landed) -> tuple[str, int]:
+    return answer.resource, len(answer.body)
+
+
+def _packed_size(packed: tuple[Frames, Entry]) -> tuple[str, int]:
+    return packed[1].resource, packed[1].body_length
+
+
+def _pieces(portion: list[tuple[Frames, Entry]]) -> list[Piece]:
+    """What of which batch a portion is."""
+    return [
+        Piece(frames.entries, frames.bodies, [entry.seq for _, entry in of_one])
+        for frames, of_one in groupby(portion, itemgetter(0))
+    ]
 
 
 def newest(rows: pa.Table, key: Sequence[str]) -> pa.Table:
@@ -360,14 +376,23 @@ def _windows(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
         yield window
 
 
-def _chunks(answers: Iterable[Landed], forms: Mapping[str, Format]) -> Iterator[list[Landed]]:
-    """Answers in portions that fit into memory whatever their size."""
+def _chunks(
+    answers: Iterable[_T], forms: Mapping[str, Format], size_of: Callable[[_T], tuple[str, int]]
+) -> Iterator[list[_T]]:
+    """Answers in portions that fit into memory whatever their size.
+
+    Args:
+        answers: In their order.
+        forms: Resource -> how its bodies are read.
+        size_of: The resource of an answer, and the bytes of its body.
+    """
     packed = {name for name, form in forms.items() if form.name in {"zip", "gzip"}}
-    chunk: list[Landed] = []
+    chunk: list[_T] = []
     size = 0
     for landed in answers:
         chunk.append(landed)
-        size += len(landed.body) * (_PACKED if landed.resource in packed else 1)
+        resource, length = size_of(landed)
+        size += length * (_PACKED if resource in packed else 1)
         if size >= _CHUNK_BYTES or len(chunk) >= _CHUNK_ROWS:
             yield chunk
             chunk, size = [], 0

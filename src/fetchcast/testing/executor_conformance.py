@@ -134,6 +134,14 @@ class ExecutorConformance:
             assert executor.slots >= 1
             assert executor.name
 
+    async def test_every_worker_can_be_made_ready(self) -> None:
+        """Once each, by a name of its own."""
+        async with self.open() as executor:
+            found = await executor.everywhere(os.getpid)
+        assert found
+        assert len(found) <= executor.slots
+        assert len(set(found.values())) == len(found)
+
     async def test_the_desk_answers_work_wherever_it_is(self) -> None:
         """One desk, all messages; and it says how things stand."""
         desk = CountingDesk()

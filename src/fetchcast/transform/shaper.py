@@ -143,6 +143,10 @@ class Shaper:
         landed = [answer for answer in latest if answer.fate is Fate.LANDED]
         return self._assemble([answer.key for answer in latest], self._shapes(landed))
 
+    def sample(self, answers: Sequence[Landed]) -> None:
+        """Learn what `shape` of the same answers learns before it reads all of them."""
+        self._sample([answer for answer in _latest(answers) if answer.fate is Fate.LANDED])
+
     def shape_plan(self, rows: Sequence[tuple[Planned, Landed | None]]) -> Shaped:
         """Shape an ``every_call`` table: at least one row for each row of the plan, in order."""
         answers = {landed.key: landed for _, landed in rows if landed is not None}
@@ -153,7 +157,8 @@ class Shaper:
         batch = Batch(target=main.target, rows=planned, keys=main.keys)
         return Shaped(batches=[batch, *shaped.batches[1:]], accounting=shaped.accounting)
 
-    def _shapes(self, landed: Sequence[Landed]) -> list[Shape]:
+    def _sample(self, landed: Sequence[Landed]) -> Sequence[Landed] | Folded:
+        """Learn from a few of ``landed``; returns all of them as they are read."""
         if self._forms:
             folded = Folded(landed, self._forms, self._reshape)
             self._take_sample(
@@ -161,10 +166,16 @@ class Shaper:
                     _spread(landed, count), _LAW_SAMPLE if count is None else _FIRST_DOCUMENTS
                 )
             )
-            return unfolded_shapes(self._model_now(), folded)
+            return folded
         if self._reshape.changes:
             landed = [self._reshape.answer(one) for one in landed]
         self._take_sample(lambda count: _spread(landed, count))
+        return landed
+
+    def _shapes(self, answers: Sequence[Landed]) -> list[Shape]:
+        landed = self._sample(answers)
+        if isinstance(landed, Folded):
+            return unfolded_shapes(self._model_now(), landed)
         model = self._model_now()
         shapes = [Block(model, block).shape() for block in _blocks(landed)]
         # A column that widened in a late block is as wide in the early ones: from the answers
