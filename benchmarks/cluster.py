@@ -71,10 +71,15 @@ def one(lessees: int, limit: int, *, known: bool) -> None:
     )
 
 
+DIFFERENT = 500
+PORTION = 250
+"""Bodies of 63 KB that make 16 MB: as many as a run shapes at a time."""
+
+
 def bodies(count: int) -> list[Landed]:
     chance = random.Random(7)
     made = []
-    for number in range(count):
+    for number in range(min(count, DIFFERENT)):
         rows = [
             {
                 "id": f"{number}-{row}",
@@ -86,24 +91,24 @@ def bodies(count: int) -> list[Landed]:
             }
             for row in range(330)
         ]
-        body = json.dumps({"rows": rows}).encode()
-        made.append(
-            Landed(
-                seq=number,
-                key=f"{number:032x}",
-                resource="r",
-                url="http://x",
-                params={},
-                fate=Fate.LANDED,
-                status=200,
-                headers={},
-                body=body,
-                attempts=1,
-                reason=None,
-                finished_at=1.0,
-            )
+        made.append(json.dumps({"rows": rows}).encode())
+    return [
+        Landed(
+            seq=number,
+            key=f"{number:032x}",
+            resource="r",
+            url="http://x",
+            params={},
+            fate=Fate.LANDED,
+            status=200,
+            headers={},
+            body=made[number % DIFFERENT],
+            attempts=1,
+            reason=None,
+            finished_at=1.0,
         )
-    return made
+        for number in range(count)
+    ]
 
 
 def portions(answers: list[Landed], size: int) -> list[list[Piece]]:
@@ -118,10 +123,10 @@ def portions(answers: list[Landed], size: int) -> list[list[Piece]]:
 
 async def shaping(rounds: int = 3) -> None:
     """The same path with one worker and with two: through the store, rows back from it."""
-    answers = bodies(1200)
+    answers = bodies(5000)
     print(f"{len(answers)} bodies of {len(answers[0].body) / 1e3:.0f} KB, {rounds} rounds")
     options = TableOptions(source="r", rows="rows[*]")
-    packed = portions(answers, 50)
+    packed = portions(answers, PORTION)
     took: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for _ in range(rounds):
         for workers in (1, 2):
@@ -149,8 +154,8 @@ async def shaping(rounds: int = 3) -> None:
     )
     begun = time.perf_counter()
     shaper = Shaper("t", options)
-    for start in range(0, len(answers), 50):
-        shaper.shape(answers[start : start + 50])
+    for start in range(0, len(answers), PORTION):
+        shaper.shape(answers[start : start + PORTION])
     print(f"in the run's own process {time.perf_counter() - begun:.2f} s")
 
 

@@ -14,7 +14,7 @@ import pytest
 from fetchcast.config import read_pipeline
 from fetchcast.errors import ExecutorError
 from fetchcast.events import RunEnd
-from fetchcast.pipeline import RunReport, arun
+from fetchcast.pipeline import RunReport, afar, arun
 from fetchcast.testing import Asked, Reply, running_api
 from fetchcast.testing.api import Api
 from fetchcast.testing.cluster import RunningCluster, running_cluster
@@ -101,6 +101,24 @@ async def test_both_executors_make_the_same_tables(tmp_path: Path, cluster: Runn
     for table in ("numbers", "numbers_tags"):
         ours, theirs = (rows(tmp_path / name, table) for name in ("here", "there"))
         assert ours
+        assert ours == theirs
+
+
+async def test_rows_made_by_workers_are_those_of_one_machine(
+    tmp_path: Path, cluster: RunningCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In portions of eight answers, so that many of them go to the workers and come back."""
+    monkeypatch.setattr("fetchcast.pipeline.store._CHUNK_ROWS", 8)
+    made = []
+    begin = afar._Work.begin
+    monkeypatch.setattr(afar._Work, "begin", lambda *given: made.append(1) or begin(*given))
+    async with numbers_api() as api:
+        for name, where in (("here", "local"), ("there", cluster.address)):
+            await run(tmp_path / name, api, where)
+            assert bool(made) == (name == "there")
+    for table in ("numbers", "numbers_tags"):
+        ours, theirs = (rows(tmp_path / name, table) for name in ("here", "there"))
+        assert len(ours) >= sum(n % 4 > 0 for n in range(CALLS)) / 2
         assert ours == theirs
 
 

@@ -38,14 +38,19 @@ def as_content(pieces: Sequence[Piece]) -> bytes:
     return msgspec.msgpack.encode(pieces)
 
 
-def answers_in(content: bytes) -> Iterator[Landed]:
-    """The answers that the pieces of `as_content` mean, in their order.
+def pieces_in(content: bytes) -> list[Piece]:
+    """What `as_content` was given."""
+    return msgspec.msgpack.decode(content, type=list[Piece])
+
+
+def answers_of(pieces: Sequence[Piece]) -> Iterator[Landed]:
+    """The answers that ``pieces`` mean, in their order.
 
     Raises:
         BrokenBatch: If the bytes are damaged.
     """
     unpacker = Unpacker()
-    for piece in msgspec.msgpack.decode(content, type=list[Piece]):
+    for piece in pieces:
         entries, meant = unpacker.entries(piece.entries), frozenset(piece.seqs)
         bodies = unpacker.bodies(piece.bodies, entries)
         for entry, body in zip(entries, bodies, strict=True):

@@ -21,7 +21,7 @@ from uuid import uuid4
 import msgspec
 import pyarrow as pa
 
-from fetchcast.landing.packed import Piece, answers_in, as_content
+from fetchcast.landing.packed import Piece, answers_of, as_content, pieces_in
 from fetchcast.landing.shards import ShardStore
 from fetchcast.pipeline.spread import Spread
 from fetchcast.records import Batch, Target
@@ -30,6 +30,8 @@ from fetchcast.transform.accounting import Accounting
 from fetchcast.transform.unfolding import Forms
 
 _LENGTH_BYTES: Final = 8
+PAYS: Final = 4
+"""Portions below which the way to workers and back costs more than it brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def shape_portion(portion: Portion) -> Made:
     """
     shaper = Shaper(portion.table, portion.options, forms=portion.forms)
     shaper.know(portion.knowledge)
-    shaped = shaper.shape(list(answers_in(portion.store.fetch(portion.answers))))
+    shaped = shaper.shape(list(answers_of(pieces_in(portion.store.fetch(portion.answers)))))
     portion.store.keep(portion.rows, as_rows(shaped.batches))
     return Made(shaper.knowledge(), shaped.accounting)
 
@@ -147,7 +149,7 @@ def shaped_afar(
     """
     work = _Work(bench, shaper, options, forms)
     try:
-        work.begin(portions, bench.spread.width)
+        work.begin(portions, 2 * bench.spread.width)
         while work.begun:
             yield work.next()
             work.begin(portions, 1)
@@ -175,7 +177,7 @@ class _Work:
             if not self._is_sampled:
                 # All of them may begin at once then, instead of behind the first.
                 self._is_sampled = True
-                self._shaper.sample(list(answers_in(content)))
+                self._shaper.sample(list(answers_of(pieces)))
                 self._known = self._shaper.knowledge()
             self._bench.store.keep(f"{name}.answers", content)
             self.begun.append(self._begin(f"{name}.answers"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import TypeVar
 
@@ -16,11 +16,11 @@ import pyarrow as pa
 from fetchcast.config import Pipeline
 from fetchcast.errors import ConfigError
 from fetchcast.formats import Format
-from fetchcast.landing.packed import Frames, Piece
+from fetchcast.landing.packed import Frames, Piece, answers_of
 from fetchcast.landing.reader import Reader
 from fetchcast.landing.segment import Entry
 from fetchcast.load.destinations import open_destination
-from fetchcast.pipeline.afar import Bench, shaped_afar
+from fetchcast.pipeline.afar import PAYS, Bench, shaped_afar
 from fetchcast.pipeline.ahead import ahead
 from fetchcast.pipeline.forms import forms
 from fetchcast.plan.planner import Plan
@@ -300,7 +300,11 @@ class Store:
             return
         packed = ((frames, e) for frames, chosen in reader.packed(*which) for e in chosen)
         portions = map(_pieces, _chunks(packed, read, _packed_size))
-        yield from shaped_afar(self.bench, todo.shaper, todo.table, read, portions)
+        if len(first := list(islice(portions, PAYS))) < PAYS:
+            yield from (todo.shaper.shape(list(answers_of(pieces))) for pieces in first)
+        else:
+            every = chain(first, portions)
+            yield from shaped_afar(self.bench, todo.shaper, todo.table, read, every)
 
 
 def _size(answer: Landed) -> tuple[str, int]:

@@ -144,8 +144,13 @@ class Shaper:
         return self._assemble([answer.key for answer in latest], self._shapes(landed))
 
     def sample(self, answers: Sequence[Landed]) -> None:
-        """Learn what `shape` of the same answers learns before it reads all of them."""
-        self._sample([answer for answer in _latest(answers) if answer.fate is Fate.LANDED])
+        """Learn what `shape` of the same answers will know, as far as a few of them tell."""
+        landed = [answer for answer in _latest(answers) if answer.fate is Fate.LANDED]
+        self._sample(landed)
+        if self._model.sampled:
+            self._model.schema()  # Columns get their names.
+        for outside in self._outside:
+            outside.learn(landed)
 
     def shape_plan(self, rows: Sequence[tuple[Planned, Landed | None]]) -> Shaped:
         """Shape an ``every_call`` table: at least one row for each row of the plan, in order."""
