@@ -16,7 +16,7 @@ from fetchcast.forecast.metrics import pinball
 from fetchcast.forecast.models import NINE
 
 LEVELS = [50, 80, 90, 95]
-MOST = 24
+MOST = 100
 """Pairs of series and cutoff that a peer is asked about; of more, evenly spread ones."""
 
 LONGEST_ARIMA = 250
@@ -26,52 +26,77 @@ _OFFSETS = {"daily": "D", "weekly": "7D", "monthly": "MS", "quarterly": "QS", "y
 
 
 def peers(rows: pa.Table, found: dict[str, pa.Table]) -> Iterator[dict[str, Any]]:
-    """Each peer's loss as a share of seasonal naive's, and of ours, on the points it was asked."""
+    """Each peer beside `combined`, both on the points that the peer was asked about."""
     about = {row["unique_id"]: row for row in found["series"].to_pylist()}
     tried = found["backtest"].to_pandas()
     frame = rows.to_pandas()
     ours = tried[tried["model"] == "combined"]
-    naive = tried[tried["model"] == "seasonal_naive"]
+    naive = tried[tried["model"] == "seasonal_naive"].set_index(KEYS)["pinball"]
     pairs = sorted({(row.unique_id, row.cutoff) for row in ours.itertuples()})
     keep = {pairs[k] for k in np.linspace(0, len(pairs) - 1, min(MOST, len(pairs))).astype(int)}
-    losses = {
-        name: part.set_index(["unique_id", "cutoff", "step"])["pinball"]
-        for name, part in (("ours", ours), ("naive", naive))
-    }
     for peer, ask in PEERS.items():
-        nines, ys, keys, begun, asked = [], [], [], time.process_time(), 0
+        nines, parts, begun = [], [], time.process_time()
         for (unique_id, cutoff), part in ours.groupby(["unique_id", "cutoff"]):
             if (unique_id, cutoff) not in keep:
                 continue
             past = frame[frame["unique_id"] == unique_id].sort_values("ds")
             past = past[past["ds"] <= cutoff.tz_localize(None)]
             nine = _attempt(ask, past, about[unique_id], part)
-            if nine is None:
-                continue
-            asked += 1
-            nines.append(nine)
-            ys.append(part["y"].to_numpy())
-            keys += [(unique_id, cutoff, step) for step in part["step"]]
-        if asked:
-            spent = (time.process_time() - begun) / asked * 1e3
-            yield _line(peer, np.concatenate(nines), np.concatenate(ys), keys, losses, spent)
+            if nine is not None:
+                nines.append(nine)
+                parts.append(part)
+        if parts:
+            spent = (time.process_time() - begun) / len(parts) * 1e3
+            yield _line(peer, np.concatenate(nines), parts, naive, spent)
 
 
-def _line(  # noqa: PLR0917
-    peer: str, nine: Any, y: Any, keys: list[Any], losses: dict[str, Any], ms: float
-) -> dict[str, Any]:
-    loss = float(pinball(y, nine, NINE).mean())
-    held = [float(((y >= nine[:, 3 - k]) & (y <= nine[:, 5 + k])).mean()) for k in (1, 2, 3)]
-    same = {name: float(each.loc[keys].mean()) for name, each in losses.items()}
+KEYS = ["unique_id", "cutoff", "step"]
+FITTED = ("ets", "mstl", "theta", "ces")
+NINES = ("q025", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q975")
+
+
+def against_members(found: dict[str, pa.Table]) -> dict[str, float | None]:
+    """`combined`'s loss as a multiple of what its own fitted models would have had.
+
+    Returns:
+        ``median``: of the median of their losses. ``ensemble``: of the loss of the forecast whose
+        quantiles are the medians of theirs. Both on the points about which all of them spoke;
+        None where nothing was fitted.
+    """
+    tried = found["backtest"].to_pandas().set_index(KEYS)
+    parts = {str(model): part for model, part in tried.groupby("model")}
+    names = [name for name in FITTED if name in parts]
+    if len(names) < 2:
+        return {"median": None, "ensemble": None}
+    ours = parts["combined"]
+    nines = np.stack([parts[name].reindex(ours.index)[list(NINES)].to_numpy() for name in names])
+    spoken = ~np.isnan(nines).any(axis=(0, 2))
+    y = ours["y"].to_numpy()[spoken]
+    loss = float(ours["pinball"].to_numpy()[spoken].mean())
+    each = [float(pinball(y, nine, NINE).mean()) for nine in nines[:, spoken]]
+    together = float(pinball(y, np.median(nines[:, spoken], axis=0), NINE).mean())
+    return {"median": loss / float(np.median(each)), "ensemble": loss / together}
+
+
+def _line(peer: str, nine: Any, parts: list[Any], naive: Any, ms: float) -> dict[str, Any]:
+    import pandas as pd
+
+    ours = pd.concat(parts)
+    y = ours["y"].to_numpy()
+    unit = float(naive.loc[list(ours[KEYS].itertuples(index=False, name=None))].mean())
     return {
         "model": peer,
         "n": len(y),
-        "loss": loss / same["naive"],
-        "against_ours": loss / same["ours"],
-        "mase": None,
-        "coverage": held,
+        "loss": float(pinball(y, nine, NINE).mean()) / unit,
+        "ours": float(ours["pinball"].mean()) / unit,
+        "coverage": _held(y, nine),
+        "our_coverage": _held(y, ours[list(NINES)].to_numpy()),
         "ms": ms,
     }
+
+
+def _held(y: Any, nine: Any) -> list[float]:
+    return [float(((y >= nine[:, 3 - k]) & (y <= nine[:, 5 + k])).mean()) for k in (1, 2, 3)]
 
 
 def _attempt(ask: Callable[..., Any], past: Any, about: Any, part: Any) -> Any:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from fetchcast.forecast.calibrate import Factors, Outcomes, calibrated, distances, factors
+from fetchcast.forecast.calibrate import (
+    Factors,
+    Outcomes,
+    believed,
+    calibrated,
+    distances,
+    factors,
+)
 from fetchcast.forecast.models import GRID, NINE, Prediction
 
 scipy = pytest.importorskip("scipy.stats")
@@ -57,5 +64,21 @@ def test_a_storm_that_hits_all_series_on_one_day_is_one_storm():
     assert (one[:, 1] - 1).max() < 0.6 * (alone[:, 1] - 1).max()
 
 
-def test_without_evidence_the_belief_stands():
-    assert (Factors.believed(3, 1.1).values == 1.1).all()
+def test_who_was_fitted_on_little_is_believed_less():
+    fitted, seen = np.array([1.0, 1.0, 1.0, 0.5, 0.0]), np.array([8, 16, 800, 8, 8])
+    widths = believed(fitted, seen).values[:, 0]
+    assert widths[0].tolist() == [1.7, 2.0, 2.2, 2.5]
+    assert widths[1].tolist() == [1.35, 1.5, 1.6, 1.75]
+    assert (np.abs(widths[2] - 1) <= 0.015).all()
+    assert widths[3].tolist() == [1.35, 1.5, 1.6, 1.75]
+    assert (widths[4] == 1).all(), "quantiles of the past are not fitted"
+
+
+def test_each_series_is_widened_by_its_own_belief():
+    normal = scipy.norm.ppf(GRID)
+    levels = np.broadcast_to(normal, (2, 3, normal.size)).copy()
+    said = Prediction(quantiles=levels, mean=np.zeros((2, 3)))
+    wider = calibrated(said, believed(np.array([1.0, 0.0]), np.array([8, 8])), GRID).quantiles
+    ends = np.searchsorted(GRID, [0.1 - 1e-9, 0.9 - 1e-9])
+    assert np.allclose(wider[0][:, ends], 2 * normal[ends])
+    assert np.array_equal(wider[1], levels[1])

@@ -11,12 +11,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fetchcast.forecast.calibrate import Factors, Outcomes, calibrated, distances, factors
+from fetchcast.forecast.calibrate import (
+    Factors,
+    Outcomes,
+    believed,
+    calibrated,
+    distances,
+    factors,
+)
 from fetchcast.forecast.combine import (
     COMBINED,
     EMPIRICAL,
-    NO_LEVEL,
     STATISTICAL,
+    Looks,
     Said,
     average,
     blend,
@@ -25,6 +32,7 @@ from fetchcast.forecast.combine import (
     first_weights,
     learnt_shares,
     learnt_weights,
+    looks,
     restlessness,
     trusted,
 )
@@ -37,7 +45,6 @@ from fetchcast.forecast.periods import Bools, Floats, Ints
 _ENOUGH = 5
 _POINTS = 10
 _ENOUGH_POINTS = 50_000
-_TOO_NARROW = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,11 +223,12 @@ class Rehearsal:
         return found
 
     def conclude(self, past: Past, said: Said, cutoff: int | None) -> tuple[Prediction, Prediction]:
-        """The families in one, as they are and calibrated, by what is known at ``cutoff``."""
+        """The families in one, as wide as believed and as calibrated, by what is known then."""
         weights = self.weights(past, list(said), cutoff)
-        plain = blend(said, weights, self.shares(cutoff))
-        widths = self.factors(past.targets.shape[1], cutoff, _belief(weights))
-        final = calibrated(plain, widths, self.levels)
+        seen = np.count_nonzero(~np.isnan(past.values), axis=1)
+        belief = believed(_fitted(said, weights), seen)
+        plain = calibrated(blend(said, weights, self.shares(cutoff)), belief, self.levels)
+        final = calibrated(plain, self.factors(past.targets.shape[1], cutoff), self.levels)
         return plain, bounded(final, self.members.least, self.members.most)
 
     def weights(self, past: Past, families: Sequence[str], cutoff: int | None) -> dict[str, Floats]:
@@ -228,27 +236,28 @@ class Rehearsal:
         if len(families) == 1:
             return {families[0]: np.ones(len(past.values))}
         restless = restlessness(past, past.targets.shape[1])
-        found = self._learnt(families, restless, cutoff)
-        if self.members.gated and float(np.median(restless)) > NO_LEVEL:
+        by = looks(past)
+        found = self._learnt(families, restless, by, cutoff)
+        if self.members.gated and float(np.median(restless)) > by.no_level:
             # A season or two in which the fitted did better is no level.
             found |= {STATISTICAL: np.zeros(len(past.values)), EMPIRICAL: np.ones(len(past.values))}
         return found
 
     def _learnt(
-        self, families: Sequence[str], restless: Floats, cutoff: int | None
+        self, families: Sequence[str], restless: Floats, by: Looks, cutoff: int | None
     ) -> dict[str, Floats]:
         losses = {
             name: [(seen, seen.family_loss[name]) for seen in self.heard] for name in families
         }
         found, points, origins = _mean_losses(losses, cutoff, restless.size)
-        first = first_weights(families, restless)
+        first = first_weights(families, restless, by)
         if points < _POINTS:
             return first
         # Who has nothing to find by the looks of the series must prove the looks wrong.
-        trust = trusted(evidence(origins))
+        trust = trusted(evidence(origins), by.prior_origins)
         return {
             name: share * np.where(first[name] > 0, 1.0, trust)
-            for name, share in learnt_weights(found, origins).items()
+            for name, share in learnt_weights(found, origins, by.prior_origins).items()
         }
 
     def shares(self, cutoff: int | None) -> dict[str, dict[str, float]]:
@@ -264,12 +273,12 @@ class Rehearsal:
                 found[name] = learnt_shares(means, origins)
         return found
 
-    def factors(self, reach: int, cutoff: int | None, prior: float) -> Factors:
+    def factors(self, reach: int, cutoff: int | None) -> Factors:
         """How much wider intervals must be, by what is known at ``cutoff``."""
         found = [_outcomes(seen, cutoff) for seen in self.heard]
         points = sum(each.step.size for each in found)
         if points < _POINTS:
-            return Factors.believed(reach, prior)
+            return Factors.none(reach)
         # A quantile of 50,000 numbers is as good as one of millions.
         every = max(1, points // _ENOUGH_POINTS)
         whole = Outcomes(
@@ -278,7 +287,7 @@ class Rehearsal:
                 for name in ("distance", "step", "target", "series")
             }
         )
-        return factors(whole, reach, prior)
+        return factors(whole, reach)
 
     def _loss(self, y: Floats, said: Prediction) -> Floats:
         return pinball(y, self._nine(said), NINE)
@@ -313,14 +322,16 @@ def _mean_losses(
     return {name: total / counted for name, total in sums.items()}, int(count.sum()), origins
 
 
-def _belief(weights: Mapping[str, Floats]) -> float:
-    """By how much intervals are too narrow, before anything is known.
-
-    Models that are fitted know the past too well; those of the past's quantiles do not fit.
-    """
-    total = np.sum(list(weights.values()), axis=0)
-    fitted = 1 - weights[EMPIRICAL] / total if EMPIRICAL in weights else np.ones_like(total)
-    return float(1 + _TOO_NARROW * fitted.mean())
+def _fitted(said: Said, weights: Mapping[str, Floats]) -> Floats:
+    """The share of the fitted models in the average, shape ``(series,)``."""
+    total = np.zeros(len(next(iter(weights.values()))))
+    fitted = np.zeros_like(total)
+    for name, models in said.items():
+        spoke = np.any([~np.isnan(each.mean[:, 0]) for each in models.values()], axis=0)
+        total += np.where(spoke, weights[name], 0.0)
+        if name == STATISTICAL:
+            fitted = np.where(spoke, weights[name], 0.0)
+    return np.divide(fitted, total, out=np.zeros_like(total), where=total > 0)
 
 
 def _outcomes(seen: Trial, cutoff: int | None) -> Outcomes:

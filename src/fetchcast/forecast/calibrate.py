@@ -22,6 +22,12 @@ _PAIRS = ((3, 5), (2, 6), (1, 7), (0, 8))
 _PRIOR = 50.0
 """Independent outcomes that count as much as the belief that nothing must be changed."""
 
+_TOO_NARROW = 8.0
+"""Values that a fitted model would have to have seen more of to mean what it says."""
+
+_FEWEST = 4
+_BY_COVERAGE: Floats = np.array([0.7, 1.0, 1.2, 1.5])
+
 _CUTOFFS = 3
 """From so many on it can be seen how much they differ."""
 
@@ -34,17 +40,27 @@ class Factors:
     """By how much to widen, for each step and coverage."""
 
     values: Floats
-    """Shape ``(steps, coverages)``."""
+    """Shape ``(steps, coverages)``, or ``(series, 1, coverages)``."""
 
     @classmethod
     def none(cls, steps: int) -> Factors:
         """Change nothing."""
         return cls(values=np.ones((steps, COVERAGES.size)))
 
-    @classmethod
-    def believed(cls, steps: int, prior: float) -> Factors:
-        """The same factor everywhere."""
-        return cls(values=np.full((steps, COVERAGES.size), prior))
+
+def believed(fitted: Floats, observations: Ints) -> Factors:
+    """How much too narrow intervals of fitted models are, before any outcome says so.
+
+    A model knows the values it was fitted on too well, the more so the fewer there are: intervals
+    of 80 % had to be 2.2 times as wide to hold with 8 to 10 values, 1.4 times with 25, and not at
+    all wider from 100 on; the outer ones more, the inner ones less.
+
+    Args:
+        fitted: The share of fitted models in the average, shape ``(series,)``.
+        observations: What they were fitted on, same shape.
+    """
+    more = fitted * _TOO_NARROW / np.maximum(observations, _FEWEST)
+    return Factors(values=1 + more[:, None, None] * _BY_COVERAGE)
 
 
 def distances(actual: Floats, nine: Floats) -> Floats:
@@ -84,13 +100,12 @@ class Outcomes:
     """Its series: all its intervals come from one history."""
 
 
-def factors(past: Outcomes, horizon: int, prior: float = 1.0) -> Factors:
+def factors(past: Outcomes, horizon: int) -> Factors:
     """The factors that would have made past intervals hold as often as they said.
 
     Args:
         past: What came of past forecasts.
         horizon: Steps to return.
-        prior: What the factor is believed to be before anything is known.
     """
     steps = past.step
     buckets = 3 if steps.size >= 3 * _BUCKET_POINTS and horizon > 2 else 1  # noqa: PLR2004
@@ -100,11 +115,11 @@ def factors(past: Outcomes, horizon: int, prior: float = 1.0) -> Factors:
     for bucket in range(buckets):
         here = place == bucket
         if here.any():
-            values[ahead == bucket] = _bucket(past, here, prior)
+            values[ahead == bucket] = _bucket(past, here)
     return Factors(values=values)
 
 
-def _bucket(past: Outcomes, here: Bools, prior: float) -> Floats:
+def _bucket(past: Outcomes, here: Bools) -> Floats:
     distance = past.distance[here]
     held, target = distance[:, 1] <= 1, past.target[here]
     trust = _independent(held, target, target - past.step[here], past.series[here])
@@ -113,7 +128,7 @@ def _bucket(past: Outcomes, here: Bools, prior: float) -> Floats:
     ascending = np.sort(distance, axis=0)
     at = np.minimum(count - 1, np.ceil((count + 1) * COVERAGES).astype(np.int64) - 1)
     raw = np.clip(ascending[at, np.arange(COVERAGES.size)], _NARROWEST, _WIDEST)
-    return np.asarray(prior + (raw - prior) * trust, np.float64)
+    return np.asarray(1 + (raw - 1) * trust, np.float64)
 
 
 def _independent(held: Bools, target: Ints, cutoff: Ints, series: Ints) -> float:
@@ -147,10 +162,10 @@ def calibrated(said: Prediction, found: Factors, levels: Floats) -> Prediction:
         return said
     centre = np.abs(2 * levels - 1)
     known = np.concatenate([[0.0], COVERAGES, [1.0]])
-    table = np.column_stack([found.values[:, :1], found.values, found.values[:, -1:]])
-    by_level = np.stack([np.interp(centre, known, row) for row in table])
+    table = np.concatenate([found.values[..., :1], found.values, found.values[..., -1:]], axis=-1)
+    between = np.stack([np.interp(centre, known, each) for each in np.eye(known.size)])
     middle = said.quantiles[..., np.searchsorted(levels, NINE[4] - 1e-9), None]
-    moved = middle + (said.quantiles - middle) * by_level[None]
+    moved = middle + (said.quantiles - middle) * (table @ between)
     # Neighbouring levels have neighbouring factors; where they differ enough to cross, straighten.
     half = levels.size // 2
     moved[..., half:] = np.maximum.accumulate(moved[..., half:], axis=-1)

@@ -8,12 +8,13 @@ single series says is drawn towards what all of them say.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from fetchcast.forecast.models import Past, Prediction
-from fetchcast.forecast.periods import Floats
+from fetchcast.forecast.periods import Floats, Frequency
 
 COMBINED = "combined"
 """The name of the average in the tables."""
@@ -32,20 +33,62 @@ Weights: TypeAlias = Mapping[str, Floats]
 Shares: TypeAlias = Mapping[str, Mapping[str, float]]
 """The share of each model in its family, by family and model; equal where a family is not named."""
 
-NO_LEVEL = 1.15
-"""Above this `restlessness` no statistical model has anything to find."""
 
-_INDEPENDENT = 2**0.5
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """How the looks of series decide which family is asked before a backtest says so."""
+
+    believed: float
+    """The `restlessness` that is taken for granted before anything is compared."""
+    pooled: bool
+    """Whether series with few comparisons are told by what the others look like."""
+    level_below: float
+    """Below this the statistical family is heard alone."""
+    level_above: float
+    """Above this the empirical family is; between the two both are."""
+    no_level: float
+    """Above this nobody fits anything, whatever a few cutoffs say."""
+    prior_origins: float
+    """Cutoffs of a backtest that count as much as the belief that families are equally good."""
+
+
+_FINE = Looks(
+    believed=2**0.5,
+    pooled=False,
+    level_below=0.8,
+    level_above=1.0,
+    no_level=1.15,
+    prior_origins=6.0,
+)
+"""Hours and days: independent until they show otherwise."""
+
+_COARSE = Looks(
+    believed=1.2,
+    pooled=True,
+    level_below=1.0,
+    level_above=1.25,
+    no_level=1.25,
+    prior_origins=12.0,
+)
+"""Weeks to years: sums and means of long periods mostly have a level; there are fewer of them, and
+their cutoffs overlap more."""
+
+
+def looks(past: Past) -> Looks:
+    """What to make of the looks of these series."""
+    fine = past.grid.frequency in (Frequency.HOURLY, Frequency.DAILY)
+    return _FINE if fine else _COARSE
+
+
 _DOUBT = 5.0
-"""Comparisons that count as much as the belief that values are independent."""
+"""Comparisons that count as much as what is believed beforehand."""
 
 _CLEARLY = 0.075
 _HARDLY = 0.025
 _MODEL_CLEARLY = 0.3
 _MODEL_HARDLY = 0.1
 _PRIOR_ORIGINS = 6.0
-_LEVEL_BELOW = 0.8
-_LEVEL_ABOVE = 1.0
+"""Cutoffs that count as much as the belief that the models of a family are equally good."""
 
 
 def average(
@@ -122,7 +165,8 @@ def restlessness(past: Past, horizon: int) -> Floats:
 
     Both as far ahead as the horizon (or as half the history allows), at every period of the past.
     About 1.4 for independent values, which have no level to find; well below 1 for a trend, a
-    random walk, a strong season. Drawn towards independence where there is little to compare.
+    random walk, a strong season. Drawn towards what is believed, or what other series look like,
+    where there is little to compare.
 
     Returns:
         Shape ``(series,)``.
@@ -142,29 +186,37 @@ def restlessness(past: Past, horizon: int) -> Floats:
         ratio = np.where(known, naive, 0).sum(axis=1) / np.where(known, mean, 0).sum(axis=1)
     count = np.where(np.isfinite(ratio), known.sum(axis=1), 0)
     compared = np.where(count > 0, ratio, 0.0) * count
-    return np.asarray((compared + _INDEPENDENT * _DOUBT) / (count + _DOUBT), np.float64)
+    belief = looks(past).believed
+    if looks(past).pooled and count.any():
+        typical = float(np.median(ratio[count > 0]))
+        worth = float(np.median(count[count > 0])) * float(np.sqrt(np.count_nonzero(count)))
+        belief = (typical * worth + belief * _DOUBT) / (worth + _DOUBT)
+    return np.asarray((compared + belief * _DOUBT) / (count + _DOUBT), np.float64)
 
 
-def first_weights(families: Sequence[str], restless: Floats) -> dict[str, Floats]:
+def first_weights(families: Sequence[str], restless: Floats, by: Looks) -> dict[str, Floats]:
     """The shares before any backtest: who has no level to find is left to the empirical family."""
     ones = np.ones(restless.size)
     weights = dict.fromkeys(families, ones)
     if EMPIRICAL in families and len(families) > 1:
         typical = float(np.median(restless))
-        if typical < _LEVEL_BELOW:
+        if typical < by.level_below:
             weights[EMPIRICAL] = ones * 0
-        elif typical > _LEVEL_ABOVE:
+        elif typical > by.level_above:
             weights |= {name: ones * 0 for name in families if name != EMPIRICAL}
     return weights
 
 
-def learnt_weights(losses: Mapping[str, Floats], origins: Floats) -> dict[str, Floats]:
+def learnt_weights(
+    losses: Mapping[str, Floats], origins: Floats, prior: float = _PRIOR_ORIGINS
+) -> dict[str, Floats]:
     """The shares after a backtest: equal, but for families that are clearly worse.
 
     Args:
         losses: Each family's mean loss by series, shape ``(series,)``, in units of the series'
             own naive error so that they can be pooled; NaN where it said nothing.
         origins: How many cutoffs stand behind each, shape ``(series,)``.
+        prior: Cutoffs that count as much as the belief that all are equally good.
 
     Returns:
         For each family 1 up to a loss 2.5 % above the best family's, 0 from 7.5 % on.
@@ -173,12 +225,12 @@ def learnt_weights(losses: Mapping[str, Floats], origins: Floats) -> dict[str, F
     logs = np.log(np.maximum(np.stack([losses[name] for name in names]), 1e-12))
     with np.errstate(invalid="ignore"):
         pooled = np.log(np.maximum(np.array([_mean(losses[name], logs) for name in names]), 1e-12))
-    trust = trusted(origins)
+    trust = trusted(origins, prior)
     known = ~np.isnan(logs).any(axis=0)
     own = np.where(known, logs, pooled[:, None])
     shift = np.where(known, trust, 0.0)
     worse = (own - own.min(axis=0)) * shift + (pooled - pooled.min())[:, None] * (1 - shift)
-    worse = (worse - worse.min(axis=0)) * trusted(evidence(origins))
+    worse = (worse - worse.min(axis=0)) * trusted(evidence(origins), prior)
     share = np.clip((_CLEARLY - worse) / (_CLEARLY - _HARDLY), 0, 1)
     return {name: share[k] for k, name in enumerate(names)}
 
@@ -186,9 +238,9 @@ def learnt_weights(losses: Mapping[str, Floats], origins: Floats) -> dict[str, F
 _Number = TypeVar("_Number", float, Floats)
 
 
-def trusted(origins: _Number) -> _Number:
+def trusted(origins: _Number, prior: float = _PRIOR_ORIGINS) -> _Number:
     """How far what so many cutoffs say is believed, 0 to 1."""
-    return origins / (origins + _PRIOR_ORIGINS)
+    return origins / (origins + prior)
 
 
 def evidence(origins: Floats) -> float:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from fetchcast.errors import ConfigError, SeriesError
 from fetchcast.forecast import scores, statistical, tables
 from fetchcast.forecast.backtest import Rehearsal, Trial, origins, past_of, warmups
-from fetchcast.forecast.combine import COMBINED, NO_LEVEL, STATISTICAL, model_weights, restlessness
+from fetchcast.forecast.combine import COMBINED, STATISTICAL, looks, model_weights, restlessness
 from fetchcast.forecast.empirical import HALF_LIFE_DAYS, running
 from fetchcast.forecast.members import Members, members
 from fetchcast.forecast.metrics import pinball
@@ -256,7 +256,7 @@ def _members(job: _Job, panel: Panel, cuts: Sequence[int], reach: int) -> Member
         targets = np.broadcast_to(np.arange(cut + 1, cut + ahead + 1), (len(panel.ids), ahead))
         then = past_of(panel, targets, days, until=cut)
         restless.append(float(np.median(restlessness(then, ahead))))
-    if min(restless) > NO_LEVEL:
+    if min(restless) > looks(whole).no_level:
         return replace(everyone, statistical=())
     if not statistical.available():
         job.notes.append(
