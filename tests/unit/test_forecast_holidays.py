@@ -41,6 +41,27 @@ def test_a_holiday_is_a_sunday():
     assert chance(aware, dt.date(2026, 12, 22)) > 0.9
 
 
+def test_fitted_models_say_a_sunday_of_a_holiday_and_learn_nothing_wrong_from_it():
+    """Closed on Sundays and on Christmas: what is fitted would else say 100 of Christmas Day."""
+    pytest.importorskip("holidays", reason="the package `holidays` is not installed")
+    pytest.importorskip("statsforecast", reason="the extra 'statistical' is not installed")
+    days = [dt.date(2026, 12, 20) - dt.timedelta(days=k) for k in range(200, -1, -1)]
+    draw = np.random.default_rng(8)
+    shut = {dt.date(2026, 6, 19), dt.date(2026, 6, 20), dt.date(2026, 12, 6)}
+    y = [(20 if d.weekday() == 6 or d in shut else 100) + draw.normal(0, 3) for d in days]
+    options = SeriesOptions(models=["ets", "theta"], country="FI", origins=2)
+    found = forecast_series("s", pa.table({"ds": days, "y": y}), options, run="r").tables
+    said = {
+        row["ds"].date(): row["q50"]
+        for row in found["forecast"].to_pylist()
+        if row["model"] == "combined"
+    }
+    rest = {dt.date(2026, 12, day) for day in (24, 25, 26, 27)} | {dt.date(2027, 1, 6)}
+    assert all(said[day] == pytest.approx(20, abs=8) for day in rest)
+    assert said[dt.date(2026, 12, 23)] == pytest.approx(100, abs=8)
+    assert said[dt.date(2026, 12, 28)] == pytest.approx(100, abs=8)
+
+
 def test_a_country_that_is_none():
     pytest.importorskip("holidays", reason="the package `holidays` is not installed")
     options = SeriesOptions(models=MODELS, country="Suomi")

@@ -1,7 +1,9 @@
 """The statistical family on published series, and that nobody pays for it who does not ask."""
 
+import datetime as dt
 import subprocess
 import sys
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -82,7 +84,7 @@ def test_intermittent_demand_is_left_to_its_own_quantiles():
 
 @pytest.mark.parametrize("y", [np.ones(50), np.arange(6.0), np.full(50, np.nan), np.zeros(0)])
 def test_what_cannot_be_fitted_is_left_out(y):
-    assert statistical.fit(y, season=7, horizon=7, names=statistical.NAMES) == {}
+    assert statistical.fit(y, season=7, steps=np.arange(1, 8), names=statistical.NAMES) == {}
 
 
 def test_weekly_and_hourly_series_go_to_mstl():
@@ -92,8 +94,32 @@ def test_weekly_and_hourly_series_go_to_mstl():
     hours = np.arange(24 * 28)
     y = 10 + np.sin(hours * 2 * np.pi / 24) * 5 + np.sin(hours * 2 * np.pi / 168) * 3
     y += np.random.default_rng(7).normal(0, 0.2, hours.size)
-    found = statistical.fit(y[:-24], season=24, horizon=24, names=("mstl",))
+    found = statistical.fit(y[:-24], season=24, steps=np.arange(1, 25), names=("mstl",))
     assert np.abs(found["mstl"].mean - y[-24:]).mean() < 0.6
+
+
+@pytest.mark.parametrize("zone", ["Europe/Helsinki", "Pacific/Auckland", "Atlantic/Azores"])
+def test_the_rush_hour_keeps_its_place_when_the_clocks_change(zone):
+    """A peak at eight on the wall, before and after; fitted models know 24 hours, not clocks."""
+    there = ZoneInfo(zone)
+    turn = {"Pacific/Auckland": dt.datetime(2026, 4, 4, 14, tzinfo=dt.UTC)}
+    when = turn.get(zone, dt.datetime(2026, 3, 29, 1, tzinfo=dt.UTC))
+    stamps = [when + dt.timedelta(hours=k) for k in range(-24 * 21, 12)]
+    draw = np.random.default_rng(6)
+    y = [10 + 20 * (at.astimezone(there).hour == 8) + draw.normal(0, 0.5) for at in stamps]
+    options = SeriesOptions(time_zone=zone, models=["mstl", "ces"], origins=1, horizon=36)
+    found = forecast_series("s", pa.table({"ds": stamps, "y": y}), options, run="r").tables
+    ahead = found["forecast"].filter(pc.equal(found["forecast"]["model"], "combined")).to_pylist()
+    highest = sorted(ahead, key=lambda row: -row["q50"])[: len(ahead) // 24]
+    assert {row["ds"].astimezone(there).hour for row in highest} == {8}
+
+
+def test_a_jump_does_not_make_intervals_of_thousands():
+    """Ninety days about 10, then ten at 99: nothing but hundreds can be meant."""
+    y = np.append(np.random.default_rng(1).normal(10, 2, 90), np.full(10, 99.0))
+    found = statistical.fit(y, season=7, steps=np.arange(1, 29), names=statistical.NAMES)
+    assert found
+    assert max(float(points.above.max()) for points in found.values()) < 2 * np.ptp(y)
 
 
 def test_importing_fetchcast_imports_no_statsforecast():

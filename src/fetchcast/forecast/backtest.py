@@ -226,9 +226,11 @@ class Rehearsal:
         """The families in one, as wide as believed and as calibrated, by what is known then."""
         weights = self.weights(past, list(said), cutoff)
         seen = np.count_nonzero(~np.isnan(past.values), axis=1)
-        belief = believed(_fitted(said, weights), seen)
+        fitted = _fitted(said, weights)
+        belief = believed(fitted, seen)
         plain = calibrated(blend(said, weights, self.shares(cutoff)), belief, self.levels)
-        final = calibrated(plain, self.factors(past.targets.shape[1], cutoff), self.levels)
+        widths = self.factors(past.targets.shape[1], cutoff, float(fitted.mean()))
+        final = calibrated(plain, widths, self.levels)
         return plain, bounded(final, self.members.least, self.members.most)
 
     def weights(self, past: Past, families: Sequence[str], cutoff: int | None) -> dict[str, Floats]:
@@ -273,7 +275,7 @@ class Rehearsal:
                 found[name] = learnt_shares(means, origins)
         return found
 
-    def factors(self, reach: int, cutoff: int | None) -> Factors:
+    def factors(self, reach: int, cutoff: int | None, fitted: float) -> Factors:
         """How much wider intervals must be, by what is known at ``cutoff``."""
         found = [_outcomes(seen, cutoff) for seen in self.heard]
         points = sum(each.step.size for each in found)
@@ -287,7 +289,7 @@ class Rehearsal:
                 for name in ("distance", "step", "target", "series")
             }
         )
-        return factors(whole, reach)
+        return factors(whole, reach, fitted)
 
     def _loss(self, y: Floats, said: Prediction) -> Floats:
         return pinball(y, self._nine(said), NINE)

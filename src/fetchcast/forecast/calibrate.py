@@ -19,8 +19,11 @@ COVERAGES: Floats = np.array([0.5, 0.8, 0.9, 0.95])
 _PAIRS = ((3, 5), (2, 6), (1, 7), (0, 8))
 """Places in `NINE` of each interval's ends."""
 
-_PRIOR = 50.0
+_PRIOR_FITTED = 50.0
 """Independent outcomes that count as much as the belief that nothing must be changed."""
+
+_PRIOR_EMPIRICAL = 200.0
+"""The same of quantiles of the past, which hold as often as they say if the future is like it."""
 
 _TOO_NARROW = 8.0
 """Values that a fitted model would have to have seen more of to mean what it says."""
@@ -100,14 +103,16 @@ class Outcomes:
     """Its series: all its intervals come from one history."""
 
 
-def factors(past: Outcomes, horizon: int) -> Factors:
+def factors(past: Outcomes, horizon: int, fitted: float = 1.0) -> Factors:
     """The factors that would have made past intervals hold as often as they said.
 
     Args:
         past: What came of past forecasts.
         horizon: Steps to return.
+        fitted: The share of fitted models in the forecast; the less, the more it is believed.
     """
     steps = past.step
+    belief = _PRIOR_FITTED * fitted + _PRIOR_EMPIRICAL * (1 - fitted)
     buckets = 3 if steps.size >= 3 * _BUCKET_POINTS and horizon > 2 else 1  # noqa: PLR2004
     place = np.minimum((steps - 1) * buckets // horizon, buckets - 1)
     values = np.ones((horizon, COVERAGES.size))
@@ -115,15 +120,15 @@ def factors(past: Outcomes, horizon: int) -> Factors:
     for bucket in range(buckets):
         here = place == bucket
         if here.any():
-            values[ahead == bucket] = _bucket(past, here)
+            values[ahead == bucket] = _bucket(past, here, belief)
     return Factors(values=values)
 
 
-def _bucket(past: Outcomes, here: Bools) -> Floats:
+def _bucket(past: Outcomes, here: Bools, belief: float) -> Floats:
     distance = past.distance[here]
     held, target = distance[:, 1] <= 1, past.target[here]
     trust = _independent(held, target, target - past.step[here], past.series[here])
-    trust /= trust + _PRIOR
+    trust /= trust + belief
     count = len(distance)
     ascending = np.sort(distance, axis=0)
     at = np.minimum(count - 1, np.ceil((count + 1) * COVERAGES).astype(np.int64) - 1)

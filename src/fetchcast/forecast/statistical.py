@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fetchcast.forecast.models import Past, Prediction
-from fetchcast.forecast.periods import Floats, Ints
+from fetchcast.forecast.periods import Bools, Floats, Frequency, Ints
 
 Spread: TypeAlias = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """Does what the built-in ``map`` does, in other processes perhaps; the order is kept."""
@@ -35,6 +35,8 @@ MSTL_SEASON = 24
 _Z95 = NormalDist().inv_cdf(0.975)
 _TOO_MANY_ZEROS = 0.4
 _CHUNK = 16
+_FAR, _WIDE = 10, 2
+"""Ranges of the history beyond which a middle, or a standard deviation, has run away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +71,9 @@ def predict(
         rows: Which series to fit, ascending.
         spread: How to walk over the series: ``map``, or that of a pool of processes.
     """
-    horizon = past.targets.shape[1]
-    work = partial(_fit_many, season=past.season, horizon=horizon, names=tuple(names))
-    histories = [_regular(past, row) for row in rows.tolist()]
+    work = partial(_fit_many, season=past.season, names=tuple(names))
+    clock, wanted, resting = _by_the_clock(past)
+    histories = [_regular(past, row, clock, wanted, resting) for row in rows.tolist()]
     chunks = [histories[at : at + _CHUNK] for at in range(0, len(histories), _CHUNK)]
     fitted = [found for chunk in spread(work, chunks) for found in chunk]
     normal = np.array([NormalDist().inv_cdf(level) for level in levels])
@@ -90,16 +92,35 @@ def predict(
     return said
 
 
-def _regular(past: Past, row: int) -> tuple[Floats, int]:
-    """The newest unbroken stretch of one series, gaps filled, and the periods from its end on.
+def _by_the_clock(past: Past) -> tuple[Ints, Ints, Bools]:
+    """Periods and targets as a calendar on the wall counts them, and which periods are holidays.
+
+    When summer time begins an hour is left out, when it ends one counts for two: so the rush hour
+    keeps its place for models that know cycles of a fixed length only.
+    """
+    raw = (past.positions - past.periods) % past.season
+    raw_ahead = (past.ahead - past.targets) % past.season
+    if past.grid.frequency is not Frequency.HOURLY:
+        # The place of a day differs from the calendar's for one reason: it is like a Sunday.
+        return past.periods, past.targets, raw != 0
+    half = past.season // 2
+    shift, shift_ahead = ((each - raw[0] + half) % past.season - half for each in (raw, raw_ahead))
+    return past.periods + shift, past.targets + shift_ahead, np.zeros(raw.size, np.bool_)
+
+
+def _regular(
+    past: Past, row: int, clock: Ints, wanted: Ints, resting: Bools
+) -> tuple[Floats, Ints]:
+    """The newest unbroken stretch of one series, gaps filled, and which periods after it to say.
 
     The end of the history may lie before the cutoff (the last days did not happen); the forecast
-    then starts further away.
+    then starts further away. Holidays are gaps, and read as the nearest coming Sunday.
     """
-    seen = np.flatnonzero(~np.isnan(past.values[row]))
+    seen = np.flatnonzero(~np.isnan(past.values[row]) & ~resting)
+    seen = seen[np.append(np.diff(clock[seen]) > 0, True)[: seen.size]]
     if seen.size == 0:
-        return np.empty(0), 0
-    numbers = past.periods[seen]
+        return np.empty(0), np.ones(wanted.shape[1], np.int64)
+    numbers = clock[seen]
     breaks = np.flatnonzero(np.diff(numbers) > max(28, 2 * past.season))
     start = int(breaks[-1]) + 1 if breaks.size else 0
     numbers, values = numbers[start:][-_LONGEST:], past.values[row, seen[start:]][-_LONGEST:]
@@ -111,39 +132,45 @@ def _regular(past: Past, row: int) -> tuple[Floats, int]:
         for at in np.flatnonzero(~known):
             # A missing Sunday looks like the last Sunday, not like a mean of its neighbours.
             y[at] = y[at - past.season] if at >= past.season else y[at]
-    return y, int(past.targets[row, 0] - numbers[-1] - 1)
+    steps = _as_sundays(past, row, wanted[row], int(numbers[-1])) - numbers[-1]
+    return y, np.maximum(steps, 1)
+
+
+def _as_sundays(past: Past, row: int, wanted: Ints, last: int) -> Ints:
+    """``wanted``, but for each holiday the nearest Sunday after ``last``."""
+    if past.grid.frequency is not Frequency.DAILY:
+        return wanted
+    place = past.ahead[row]
+    since = (wanted - place) % past.season
+    earlier = wanted - since
+    near = (since <= past.season // 2) & (earlier > last)
+    return np.where(since == 0, wanted, np.where(near, earlier, earlier + past.season))
 
 
 def _fit_many(
-    histories: Sequence[tuple[Floats, int]], *, season: int, horizon: int, names: Sequence[str]
+    histories: Sequence[tuple[Floats, Ints]], *, season: int, names: Sequence[str]
 ) -> list[Mapping[str, Points]]:
     """Fit every model to every history; what cannot be fitted is left out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [
-            fit(y, season=season, horizon=horizon, ahead=ahead, names=names)
-            for y, ahead in histories
-        ]
+        return [fit(y, season=season, steps=steps, names=names) for y, steps in histories]
 
 
-def fit(
-    y: Floats, *, season: int, horizon: int, names: Sequence[str], ahead: int = 0
-) -> dict[str, Points]:
+def fit(y: Floats, *, season: int, steps: Ints, names: Sequence[str]) -> dict[str, Points]:
     """Forecasts of one series by each model of ``names`` that can say something about it.
 
     Args:
         y: The history, evenly spaced, no gaps.
         season: Periods per cycle.
-        horizon: Periods to forecast.
+        steps: Which periods after the end of ``y`` to forecast, from 1.
         names: Of `NAMES`.
-        ahead: Periods between the end of ``y`` and the first one to forecast.
     """
     if y.size < max(8, season // 4) or np.ptp(y) == 0:
         return {}
     if np.count_nonzero(y == 0) > _TOO_MANY_ZEROS * y.size:
         return {}  # Intermittent: its own quantiles say it better than any level.
     cycle = season if y.size >= 2 * season + 2 else 1
-    total = horizon + ahead
+    total = int(steps.max())
     found: dict[str, Points] = {}
     models = {"mstl": _mstl} if cycle >= MSTL_SEASON else {"ets": _ets}
     for name, model in (models | {"theta": _theta}).items():
@@ -155,12 +182,11 @@ def fit(
         points = _attempt(partial(_ces, guide=guide), y, cycle, total)
         if points is not None:
             found["ces"] = points
-    found = {name: points for name, points in found.items() if name in names}
-    return {name: _later(points, ahead) for name, points in found.items()}
+    return {name: _at(points, steps - 1) for name, points in found.items() if name in names}
 
 
-def _later(points: Points, ahead: int) -> Points:
-    return Points(mean=points.mean[ahead:], below=points.below[ahead:], above=points.above[ahead:])
+def _at(points: Points, at: Ints) -> Points:
+    return Points(mean=points.mean[at], below=points.below[at], above=points.above[at])
 
 
 def _attempt(
@@ -176,9 +202,11 @@ def _attempt(
         if type(problem) is not Exception:
             raise
         return None
-    reach = 10 * (np.ptp(y) or 1.0)
+    seen = float(np.ptp(y)) or 1.0
     sound = np.isfinite(points.mean) & np.isfinite(points.below) & np.isfinite(points.above)
-    within = (points.mean >= y.min() - reach) & (points.mean <= y.max() + reach)
+    within = (points.mean >= y.min() - _FAR * seen) & (points.mean <= y.max() + _FAR * seen)
+    # A trend that may trend itself answers a jump of ten with intervals of a thousand.
+    within &= np.maximum(points.below, points.above) <= _WIDE * seen
     return points if bool(np.all(sound & within)) else None
 
 
