@@ -74,6 +74,13 @@ def test_where_the_plan_ends_the_others_speak():
     assert min(row["q975"] - row["q025"] for row in ahead[7:]) > 20
 
 
+def test_a_plan_that_ends_early_is_said():
+    found = forecast(shop(ahead=7))
+    (note,) = found.notes
+    assert note.startswith("s: promoted is not known for 7 of the 14 coming days")
+    assert forecast(shop()).notes == []
+
+
 def test_it_does_not_look_ahead():
     rows = shop()
     cut = sorted(set(forecast(rows).tables["backtest"]["cutoff"].to_pylist()))[4]

@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from fetchcast.forecast import metrics
+from fetchcast.forecast import SeriesOptions, forecast_series, metrics
 from fetchcast.forecast.models import GRID, NINE
 
 RNG = np.random.default_rng(20_261_121)
@@ -52,6 +53,74 @@ def test_against_utilsforecast():
     theirs = 2 * losses.quantile_loss(frame, {"m": "m"}, q=0.9)["m"].item()
     ours = metrics.pinball(ACTUAL, SAID[:, None], np.array([0.9])).mean()
     assert ours == pytest.approx(theirs, rel=1e-9)
+
+
+def test_the_leaderboard_is_what_another_package_makes_of_the_backtest():
+    """Its figures come from sums over many series at once; here cutoff by cutoff, to 1e-9."""
+    losses = pytest.importorskip("utilsforecast.losses", reason="comes with 'statistical'")
+    pandas = pytest.importorskip("pandas")
+    days = np.datetime64("2026-01-05") + np.arange(70)
+    frame = pandas.DataFrame(
+        {
+            "unique_id": np.repeat(["a", "b"], 70),
+            "ds": np.tile(days, 2),
+            "y": np.append(RNG.normal(100, 20, 70), RNG.gamma(2, 3, 70)),
+        }
+    )
+    options = SeriesOptions(models=["climatology", "seasonal"], horizon=7)
+    found = forecast_series("s", pa.Table.from_pandas(frame), options, run="r").tables
+    board = {(row["unique_id"], row["model"]): row for row in found["leaderboard"].to_pylist()}
+    tried = found["backtest"].to_pandas()
+    for model in ("combined", "seasonal_naive"):
+        rows = tried[tried["model"] == model]
+        parts = [
+            _by_another_package(losses, frame, part)
+            for part in (each for _, each in rows.groupby(["unique_id", "cutoff"]))
+        ]
+        weights = [part.pop("n") for part in parts]
+        expected = {
+            name: float(np.average([part[name] for part in parts], weights=weights))
+            for name in parts[0]
+        }
+        expected["rmsse"] = math.sqrt(expected["rmsse"])
+        ours = board["ALL", model]
+        assert ours["n"] == sum(weights) == len(rows)
+        for name, value in expected.items():
+            assert ours[name] == pytest.approx(value, rel=1e-9), name
+
+
+def _by_another_package(losses, frame, part):
+    """One series at one cutoff."""
+    cutoff = part["cutoff"].iloc[0].tz_localize(None)
+    unique_id = part["unique_id"].iloc[0]
+    train = frame[(frame["unique_id"] == unique_id) & (frame["ds"] <= cutoff)]
+    part = part.drop(columns=["cutoff", "quantiles"]).rename(columns={"q50": "m"})
+    by = {"seasonality": 7, "train_df": train}
+    levels = {0.025: "q025", 0.05: "q05", 0.1: "q10", 0.25: "q25", 0.5: "m"}
+    levels |= {0.75: "q75", 0.9: "q90", 0.95: "q95", 0.975: "q975"}
+
+    def pinball(q):
+        return losses.quantile_loss(part, {"m": levels[q]}, q=q)["m"].item()
+
+    def covered(low, high):
+        bounds = part.rename(columns={low: "m-lo-80", high: "m-hi-80"})
+        return losses.coverage(bounds, ["m"], level=80)["m"].item()
+
+    middle = part.rename(columns={"mean": "m", "m": "median"})
+    return {
+        "n": len(part),
+        "mase": losses.mase(part, ["m"], **by)["m"].item(),
+        "rmsse": losses.rmsse(middle, ["m"], **by)["m"].item() ** 2,
+        "smape": 200 * losses.smape(part, ["m"])["m"].item(),
+        "mae": losses.mae(part, ["m"])["m"].item(),
+        "bias": losses.bias(middle, ["m"])["m"].item(),
+        "pinball": 2 * float(np.mean([pinball(q) for q in levels])),
+        # An interval's score is its two pinball losses, over half of what it leaves out.
+        "interval_score_80": (pinball(0.1) + pinball(0.9)) * 2 / 0.2,
+        "interval_score_95": (pinball(0.025) + pinball(0.975)) * 2 / 0.05,
+        "coverage_80": covered("q10", "q90"),
+        "coverage_95": covered("q025", "q975"),
+    }
 
 
 def test_pinball_of_the_median_is_the_absolute_error():

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pytest
 
 from fetchcast.errors import SeriesError
-from fetchcast.forecast import SeriesOptions, forecast_series, outlook
+from fetchcast.forecast import SeriesOptions, forecast_series, outlook, probability
 from fetchcast.forecast.models import GRID
 from fetchcast.forecast.paths import Dependence, dependence, sample_paths
 
@@ -85,6 +85,25 @@ def test_the_same_question_gives_the_same_answer():
     assert outlook(found, "s", "s") == outlook(found, "s", "s")
 
 
+def test_the_probability_of_any_value_on_any_day():
+    """Noise about 100 with deviation 10: at most 110 has the normal's 84 %, on each of 28 days."""
+    found = forecast(np.random.default_rng(2).normal(100, 10, 365))
+    likely = probability(found, "s", "s", at_most=110)
+    assert likely["step"].to_pylist() == list(range(1, 29))
+    np.testing.assert_allclose(likely["probability"].to_numpy(), 0.841, atol=0.04)
+    sure = probability(found, "s", "s", at_most=1000)["probability"].to_numpy()
+    never = probability(found, "s", "s", at_most=-1000)["probability"].to_numpy()
+    assert (sure > 0.99).all()
+    assert (never < 0.01).all()
+    rows = found["forecast"].filter(pc.equal(found["forecast"]["model"], "combined"))
+    median = rows.sort_by("ds")["q50"][4].as_py()
+    assert probability(found, "s", "s", at_most=median)["probability"][4].as_py() == pytest.approx(
+        0.5, abs=1e-9
+    )
+
+
 def test_of_nothing_there_is_no_total():
     with pytest.raises(SeriesError, match="no forecast of 'b'"):
         outlook(forecast(lasting(60, 0)), "s", "b")
+    with pytest.raises(SeriesError, match="no forecast of 'b'"):
+        probability(forecast(lasting(60, 0)), "s", "b", at_most=3)

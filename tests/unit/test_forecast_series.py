@@ -1,6 +1,7 @@
 """Series as a user meets them: good ones, gaps, holes, and every kind of bad one."""
 
 import datetime as dt
+import pickle
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from fetchcast.errors import ConfigError, SeriesError
-from fetchcast.forecast import SeriesOptions, forecast_series
+from fetchcast.forecast import Prediction, SeriesOptions, forecast_series
 from fetchcast.forecast.tables import QUANTILES, SCHEMAS
 
 EMPIRICAL = ["climatology", "seasonal", "recent"]
@@ -251,7 +252,22 @@ BAD = {
                 daily(noise(30), unique_id="bad"),
             ]
         ),
-        "mixed frequency: one observation every 31 days at first",
+        "mixed frequency: one observation every 31 days at first, every day later",
+    ),
+    "mixed late": (
+        pa.concat_tables(
+            [
+                daily(noise(100), unique_id="bad", start=dt.date(2024, 1, 1)),
+                pa.table(
+                    {
+                        "unique_id": ["bad"] * 24,
+                        "ds": [dt.date(2025 + k // 12, k % 12 + 1, 1) for k in range(24)],
+                        "y": noise(24),
+                    }
+                ),
+            ]
+        ),
+        "mixed frequency: one observation every day at first, every 30 days later",
     ),
     "too short for a backtest": (daily(noise(12), unique_id="bad"), "too short for a backtest"),
     "doubles": (
@@ -299,6 +315,35 @@ def test_a_series_that_stopped_is_not_forecast():
     )
     assert any("gone: stopped on 2025-03-01, 367 days ago" in note for note in found.notes)
     assert set(found.tables["forecast"]["unique_id"].to_pylist()) == {"here"}
+
+
+def test_without_a_today_the_newest_series_tells_who_stopped():
+    """In a notebook data may be of any year."""
+    rows = pa.concat_tables(
+        [
+            daily(noise(60), unique_id="gone", start=dt.date(2015, 1, 1)),
+            daily(noise(60), unique_id="here", start=dt.date(2016, 1, 1)),
+            daily(noise(50), unique_id="late", start=dt.date(2016, 1, 1)),
+        ]
+    )
+    found = forecast(rows)
+    assert any(
+        "gone: stopped on 2015-03-01, 365 days before the newest series" in note
+        for note in found.notes
+    )
+    assert set(found.tables["forecast"]["unique_id"].to_pylist()) == {"here", "late"}
+    assert "gone" in found.tables["leaderboard"]["unique_id"].to_pylist()
+
+
+def test_hours_that_ended_a_year_ago_have_stopped():
+    hours = np.datetime64("2025-01-01", "us") + np.arange(24 * 14) * np.timedelta64(3_600_000_000)
+    rows = pa.table({"ds": hours, "y": noise(hours.size)})
+    options = SeriesOptions(models=EMPIRICAL)
+    week = forecast_series("s", rows, options, run="r", today=dt.date(2025, 1, 22))
+    assert week.notes == []
+    year = forecast_series("s", rows, options, run="r", today=dt.date(2026, 1, 15))
+    assert any("stopped on 2025-01-14" in note for note in year.notes)
+    assert year.tables["forecast"].num_rows == 0
 
 
 def test_equal_values_make_a_point_and_no_nonsense():
@@ -377,6 +422,66 @@ def test_a_model_of_your_own_is_measured_and_loses_its_share_if_it_is_worse():
     assert board["always_seven"]["n"] == board["combined"]["n"]
     assert board["always_seven"]["weight"] == 0
     assert board["combined"]["skill_climatology"] > -0.02
+
+
+class Says(Always):
+    """A model that says what it is given, whatever the shape."""
+
+    name = "says"
+
+    def __init__(self, change):
+        self.change = change
+
+    def predict(self, past, levels):
+        return self.change(super().predict(past, levels))
+
+
+def fails(said):
+    raise ZeroDivisionError("no trains today")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (fails, "your model 'says' failed with ZeroDivisionError: no trains today"),
+        (lambda said: None, "your model 'says' failed with AttributeError"),
+        (
+            lambda said: Prediction(quantiles=said.quantiles[:, :1], mean=said.mean),
+            r"quantiles of shape \(1, 1, 199\).* \(1, 28, 199\) and \(1, 28\) are needed",
+        ),
+    ],
+)
+def test_a_model_of_your_own_that_is_wrong_is_named(change, sentence):
+    options = SeriesOptions(models=EMPIRICAL)
+    with pytest.raises(SeriesError, match=sentence) as caught:
+        forecast_series("s", daily(noise(60)), options, run="r", own=[Says(change)])
+    assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+
+
+def test_quantiles_of_your_own_that_cross_are_put_in_order_and_infinite_ones_are_silence():
+    def change(said):
+        quantiles = said.quantiles + np.linspace(1, -1, said.quantiles.shape[-1])
+        quantiles[:, 3, 0] = -np.inf
+        return Prediction(quantiles=quantiles, mean=said.mean)
+
+    options = SeriesOptions(models=["climatology"])
+    found = forecast_series("s", daily(noise(60)), options, run="r", own=[Says(change)]).tables
+    rows = of(found["forecast"], model="says").sort_by("step")
+    nine = np.column_stack([rows[name].to_numpy(zero_copy_only=False) for name in QUANTILES])
+    assert np.isnan(nine[3]).all()
+    assert (np.diff(np.delete(nine, 3, axis=0), axis=1) > 0).all()
+    combined = of(found["forecast"], model="combined")
+    assert combined["q50"].null_count == 0
+
+
+@pytest.mark.parametrize("name", ["climatology", "combined"])
+def test_a_model_of_your_own_has_a_name_of_its_own(name):
+    model = Always()
+    model.name = name
+    with pytest.raises(ConfigError, match="a name of its own"):
+        forecast_series("s", daily(noise(60)), SeriesOptions(), run="r", own=[model])
+    with pytest.raises(ConfigError, match="a name of its own"):
+        forecast_series("s", daily(noise(60)), SeriesOptions(), run="r", own=[Always(), Always()])
 
 
 def test_progress_ends_with_everything():

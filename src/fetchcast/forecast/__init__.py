@@ -11,7 +11,7 @@ from fetchcast.forecast.answers import Answered
 from fetchcast.forecast.digest import digest
 from fetchcast.forecast.models import Forecaster, Past, Prediction
 from fetchcast.forecast.options import SeriesOptions
-from fetchcast.forecast.paths import Outlook, outlook
+from fetchcast.forecast.paths import Outlook, outlook, probability
 from fetchcast.forecast.question import QuestionOptions, answer
 from fetchcast.forecast.series import SeriesForecast, forecast, forecast_series
 
@@ -29,6 +29,7 @@ __all__ = [
     "forecast",
     "forecast_series",
     "outlook",
+    "probability",
 ]
 
 

@@ -6,6 +6,7 @@ A hole of years costs nothing, since nobody speaks about it.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -186,25 +187,25 @@ def _irregular(columns: Columns, which: int, grid: Grid | None) -> str | None:
     if grid.frequency not in (Frequency.HOURLY, Frequency.DAILY):
         return None
     start, end = int(columns.starts[which]), int(columns.ends[which])
-    middle = (start + end) // 2
-    if end - start < 4 * _MIXED:
+    steps = np.diff(grid.numbers(columns.stamps[start:end]))
+    if steps.size < 4 * _MIXED - 1:
         return None
-    edges = grid.numbers(columns.stamps[[start, middle, end - 1]])
-    before = (edges[1] - edges[0]) / (middle - start)
-    after = (edges[2] - edges[1]) / (end - 1 - middle)
-    if max(before, after) < _MIXED * min(before, after):
+    # Medians: one hole of years moves a mean, and is no other rhythm.
+    parts = np.array_split(steps, 4 if steps.size >= 8 * _MIXED else 2)
+    rhythms = [float(np.median(part)) for part in parts]
+    fastest, slowest = min(rhythms), max(rhythms)
+    if slowest < _MIXED * fastest:
         return None
-    # One hole of years moves a mean; only medians show that the rhythm itself changed.
-    numbers = grid.numbers(columns.stamps[start:end])
-    before = float(np.median(np.diff(numbers[: middle - start])))
-    after = float(np.median(np.diff(numbers[middle - start :])))
-    if max(before, after) < _MIXED * min(before, after):
-        return None
+    before, after = sorted((fastest, slowest), key=rhythms.index)
     noun = NOUN[grid.frequency]
     return (
-        f"mixed frequency: one observation every {before:g} {noun}s at first, every {after:g} "
-        f"later; bring them to one frequency in the SQL"
+        f"mixed frequency: one observation {_every(before, noun)} at first, "
+        f"{_every(after, noun)} later; bring them to one frequency in the SQL"
     )
+
+
+def _every(count: float, noun: str) -> str:
+    return f"every {noun}" if count == 1 else f"every {count:g} {noun}s"
 
 
 def _panel(columns: Columns, grid: Grid, part: list[int], options: SeriesOptions) -> Panel:
@@ -376,8 +377,16 @@ def _parsed(name: str, column: pa.ChunkedArray, which: str) -> pa.ChunkedArray:
         try:
             return column.cast(pa.timestamp("us", "UTC"))
         except pa.ArrowInvalid as problem:
-            text = f"{which} holds text that is no date: {problem}"
+            wrong = next((text for text in column.to_pylist() if not _is_moment(text)), "")
+            text = f"{which} holds text that is no date: {wrong!r}; 2026-11-25 would be one"
             raise SeriesError(name, text) from problem
+
+
+def _is_moment(text: str | None) -> bool:
+    try:
+        return text is None or bool(dt.datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _numbers(name: str, rows: pa.Table) -> tuple[Floats, Bools]:

@@ -158,6 +158,35 @@ def outlook(
     return Outlook(how=how, steps=len(quantiles), mean=mean, dependence=together, **figures)
 
 
+def probability(
+    found: Mapping[str, pa.Table], series: str, unique_id: str, *, at_most: float
+) -> pa.Table:
+    """How likely it is that ``y`` is at most so much, for every period that is forecast.
+
+    Args:
+        found: ``forecast``, as `forecast_series` made it.
+        series: The name of the series.
+        unique_id: Which of its series.
+        at_most: In the unit of ``y``.
+
+    Returns:
+        Columns ``ds``, ``step``, ``probability`` (given that there is a value at all) and
+        ``p_running`` (that there is one); of that it is at most so much *and* happens, their
+        product.
+
+    Raises:
+        SeriesError: If there is no forecast of it.
+    """
+    rows = newest_run(_rows(found["forecast"], series, unique_id)).sort_by("ds")
+    if rows.num_rows == 0:
+        raise SeriesError(series, f"there is no forecast of {unique_id!r}")
+    likely = np.empty(rows.num_rows)
+    for levels, which, quantiles in distributions(rows):
+        likely[which] = chance(quantiles, levels, np.full(len(quantiles), at_most))
+    columns = {name: rows[name] for name in ("ds", "step", "p_running")}
+    return pa.table(columns).append_column("probability", pa.array(likely))
+
+
 def _totals(paths: Floats, how: How) -> Floats:
     if how == "sum":
         return np.asarray(np.nansum(paths, axis=1), np.float64)

@@ -18,8 +18,9 @@ from fetchcast.forecast.combine import COMBINED, STATISTICAL, looks, model_weigh
 from fetchcast.forecast.empirical import HALF_LIFE_DAYS, running
 from fetchcast.forecast.members import Members, members
 from fetchcast.forecast.metrics import pinball
-from fetchcast.forecast.models import GRID, NINE, Forecaster, Prediction, half_life
+from fetchcast.forecast.models import GRID, NINE, Forecaster, Past, Prediction, half_life
 from fetchcast.forecast.options import SeriesOptions
+from fetchcast.forecast.own import checked
 from fetchcast.forecast.panel import Panel, panels
 from fetchcast.forecast.periods import HORIZON, MICROS_A_DAY, NOUN, Floats, Frequency, Ints
 from fetchcast.forecast.statistical import Spread
@@ -34,6 +35,7 @@ _SAMPLE = 40
 _SHORT = 200
 _FITTED_ORIGINS = 5
 _WARMUPS = 2
+_A_MONTH_OF_HOURS = 28 * 24
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -63,6 +65,8 @@ class _Job:
     spread: Spread
     digest: str = ""
     progress: Progress | None = None
+    newest: int = 0
+    """The last observation of all series, microseconds since 1970."""
     done: int = 0
     total: int = 0
     parts: dict[str, list[pa.Table]] = field(
@@ -93,7 +97,8 @@ def forecast_series(
         options: How to forecast.
         run: Goes into the column ``run`` of every table.
         progress: Told how far it is, after each cutoff of each panel of series.
-        today: If given, a series that ended long before is said to have stopped.
+        today: A series that ended long before is said to have stopped; if not given, one that
+            ended long before the newest.
         own: Models of your own; they join the average as a family beside the two.
         spread: Walks over series whose models must be fitted: the built-in ``map``, or one that
             does the same in other processes.
@@ -108,12 +113,14 @@ def forecast_series(
     """
     found, notes = panels(name, rows, options)
     total = sum(len(panel.ids) for panel in found)
+    watched = checked(name, own)
     job = _Job(
-        name, run, options, total <= _FEW_SERIES, today, notes, own, spread, digest, progress
+        name, run, options, total <= _FEW_SERIES, today, notes, watched, spread, digest, progress
     )
     job.total = total
     if not found:
         raise SeriesError(name, "; ".join(["no series can be forecast", *notes]))
+    job.newest = max(int(panel.grid.stamps(panel.last).max()) for panel in found)
     for panel in found:
         _forecast_panel(job, panel)
         job.done += len(panel.ids)
@@ -342,6 +349,7 @@ def _forecasts(job: _Job, rehearsal: Rehearsal, horizon: int) -> list[pa.Table]:
     alive = _alive(job, panel)
     targets = panel.last[:, None] + np.arange(1, horizon + 1)
     past = past_of(panel, targets, rehearsal.half_life)
+    _unplanned(job, panel, past, alive)
     families = rehearsal.members.said(past, levels)
     _, final = rehearsal.conclude(past, families, None)
     weights = rehearsal.weights(past, list(families), None)
@@ -385,19 +393,40 @@ def _forecast(
 
 def _alive(job: _Job, panel: Panel) -> np.ndarray:
     """Which series still go on; of the others it is said that they stopped."""
-    if job.today is None or panel.grid.frequency is Frequency.HOURLY:
-        return np.ones(len(panel.ids), np.bool_)
-    now = int(panel.grid.numbers(np.array([(job.today - date(1970, 1, 1)).days * MICROS_A_DAY]))[0])
-    horizon = job.options.horizon or HORIZON[panel.grid.frequency]
+    frequency = panel.grid.frequency
+    stamp, since = job.newest, " before the newest series"
+    if job.today is not None:
+        stamp, since = (job.today - date(1970, 1, 1)).days * MICROS_A_DAY, " ago"
+    now = int(panel.grid.numbers(np.array([stamp]))[0])
+    horizon = job.options.horizon or HORIZON[frequency]
     late = now - panel.last
-    alive = late <= max(horizon, 2 * panel.season)
-    noun = NOUN[panel.grid.frequency]
+    # What is loaded once a week is not what has stopped.
+    patience = _A_MONTH_OF_HOURS if frequency is Frequency.HOURLY else 2 * panel.season
+    alive = late <= max(horizon, patience)
     for row in np.flatnonzero(~alive):
         when = _day(panel, int(panel.last[row]))
         job.notes.append(
-            f"{panel.ids[row]}: stopped on {when}, {late[row]} {noun}s ago; no forecast is made"
+            f"{panel.ids[row]}: stopped on {when}, {late[row]} {NOUN[frequency]}s{since}; no "
+            "forecast is made"
         )
     return alive
+
+
+def _unplanned(job: _Job, panel: Panel, past: Past, alive: np.ndarray) -> None:
+    """Say so if columns that should be known ahead are not."""
+    if past.known_ahead is None:
+        return
+    open_ends = (~np.isfinite(past.known_ahead)).any(axis=2).sum(axis=1) * alive
+    if not open_ends.any():
+        return
+    steps, noun = past.targets.shape[1], NOUN[panel.grid.frequency]
+    whose = _some([panel.ids[row] for row in np.flatnonzero(open_ends)])
+    verb = "is" if len(job.options.known) == 1 else "are"
+    job.notes.append(
+        f"{whose}: {' and '.join(job.options.known)} {verb} not known for {open_ends.max()} of the "
+        f"{steps} coming {noun}s; those are forecast without (the SQL yields coming periods in "
+        "rows whose y is null)"
+    )
 
 
 def _timetable(panel: Panel, targets: Ints, ahead: Ints) -> Ints:
