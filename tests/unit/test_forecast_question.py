@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import re
 from pathlib import Path
 
 import msgspec
@@ -80,7 +81,8 @@ def test_the_evidence_behind_it(found):
     assert checked.sentence.startswith("When we said 50 % to 70 %, it came true 5")
     assert checked.brier < 0.27
     assert said.enough_history
-    assert said.why.startswith("60 days to learn from")
+    assert said.why.startswith("60 days to learn from; ")
+    assert said.why.endswith(f"past answers about {said.reliability.days} days checked")
 
 
 def test_two_minutes_to_walk(found):
@@ -209,6 +211,47 @@ def test_shortly_after_midnight_belongs_to_the_evening_before():
     options = QuestionOptions(text="?", series="s", unique_id="night", deadline="00:15")
     said = answer(options, tables, today=dt.date(2026, 3, 2))
     assert said.choice.threshold == 25
+
+
+@pytest.mark.parametrize(
+    ("date", "sentence"),
+    [
+        ("next wednesday", r"Almost certainly\. 9\d of 100 such days\."),
+        ("next saturday", r"It may well be that it does not: it runs on [34] of 10 such days\. If"),
+        ("next sunday", r"It hardly ever runs on such a day: on \d of 100\. If it does: almost c"),
+        ("next friday", r"Almost certainly\. 9\d of 100 such days on which it runs; it does on 8"),
+    ],
+)
+def test_whether_it_runs_at_all_is_said_before_anything_else(date, sentence):
+    """Weekdays but Fridays always, four Fridays of five, some Saturdays, no Sundays."""
+    days = [dt.date(2026, 1, 5) + dt.timedelta(days=k) for k in range(210)]
+    week = [day.isocalendar().week for day in days]
+    runs = [
+        day.weekday() < 4
+        or (day.weekday() == 4 and w % 5 > 0)
+        or (day.weekday() == 5 and w % 3 == 0)
+        for day, w in zip(days, week, strict=True)
+    ]
+    days = [day for day, run in zip(days, runs, strict=True) if run]
+    rows = pa.table(
+        {
+            "unique_id": ["27"] * len(days),
+            "ds": days,
+            "y": np.random.default_rng(3).normal(2, 1, len(days)),
+            "scheduled": [dt.datetime.combine(day, dt.time(12), dt.UTC) for day in days],
+        }
+    )
+    tables = forecast_series("s", rows, SeriesOptions(unit="min"), run="r").tables
+    options = QuestionOptions(text="?", series="s", unique_id="27", deadline="12:10", date=date)
+    said = answer(options, tables, today=dt.date(2026, 8, 2))
+    assert re.match(sentence, said.sentence), said.sentence
+
+
+def test_a_question_about_an_amount_does_not_speak_of_time(found):
+    options = msgspec.structs.replace(QUESTION, deadline=None, threshold=3.0, place="")
+    said = answer(options, found, today=TODAY)
+    assert said.history.sentence.startswith("Yes on ")
+    assert answer(QUESTION, found, today=TODAY).history.sentence.startswith("In time on ")
 
 
 def test_a_short_history_says_so():

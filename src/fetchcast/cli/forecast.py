@@ -44,6 +44,8 @@ def forecast(file: Path, destination: str | None, *, again: bool) -> int:
     rows = ([one.table, one.rows, one.destination] for one in predicted.receipts)
     if predicted.receipts:
         click.echo(table(["rows", "new", "in"], rows))
+    for said in predicted.evidence:
+        click.echo(f"\n{said}")
     for note in predicted.notes:
         click.echo(f"note: {note}")
     for answered in predicted.answers:

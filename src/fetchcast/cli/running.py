@@ -18,6 +18,8 @@ def run_and_report(pipeline: Pipeline, options: RunOptions, *, style: Style, wai
     """Run ``pipeline``, print how it ended, and return the exit status."""
     report = run_with_progress(pipeline, options, style=style, wait=wait)
     click.echo(closing(report))
+    for said in report.evidence:
+        click.echo(f"\n{said}")
     for answered in report.answers:
         click.echo("\n" + answer_text(answered))
     return report.end

@@ -9,6 +9,7 @@ from typing import Any
 
 from fetchcast.forecast.answers import Answered
 from fetchcast.forecast.digest import digest
+from fetchcast.forecast.evidence import evidence
 from fetchcast.forecast.models import Forecaster, Past, Prediction
 from fetchcast.forecast.options import SeriesOptions
 from fetchcast.forecast.paths import Outlook, outlook, probability
@@ -26,6 +27,7 @@ __all__ = [
     "SeriesOptions",
     "answer",
     "digest",
+    "evidence",
     "forecast",
     "forecast_series",
     "outlook",

@@ -232,14 +232,22 @@ def _how_often(this: Bin | None) -> str:
     ).replace("%", " %")
 
 
-def used(judged: int, everything: int, span: Mapping[str, dt.datetime | None], on_time: int) -> str:
-    """Which days the evidence rests on, in a sentence."""
+def used(
+    judged: int,
+    everything: int,
+    span: Mapping[str, dt.datetime | None],
+    on_time: int,
+    *,
+    clock: bool,
+) -> str:
+    """Which days the evidence rests on, in a sentence; of a deadline if ``clock``."""
     first, last = span["min"], span["max"]
     if first is None or last is None:
         return "No recorded days to judge by."
     which = "recorded days only" if everything > judged else "all days there are"
+    yes = "In time" if clock else "Yes"
     return (
-        f"In time on {on_time} of {judged} days, {first.day} {first:%b %Y} to "
+        f"{yes} on {on_time} of {judged} days, {first.day} {first:%b %Y} to "
         f"{last.day} {last:%b %Y} ({which})."
     )
 
@@ -255,4 +263,7 @@ def enough(history: History, checked: Reliability) -> tuple[bool, str]:
         return False, (
             f"only {checked.n} past answers could be checked; {_ENOUGH_FORECASTS} are wanted"
         )
-    return True, f"{history.days} days to learn from, {checked.n} past answers checked"
+    return True, (
+        f"{history.days} days to learn from; {checked.n} past answers about {checked.days} days "
+        "checked"
+    )

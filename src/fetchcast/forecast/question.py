@@ -37,6 +37,10 @@ _MOMENT = pa.timestamp("us", "UTC")
 _DOTS = (np.arange(20) + 0.5) / 20
 _LEVELS = (0.5, 0.8, 0.95)
 _SURE = 0.05
+_SELDOM_NOT, _RATHER, _HARDLY = 0.95, 0.5, 0.1
+"""How likely it must be that it happens at all: for silence about it, to speak of it second, and
+below which it is said that it hardly does."""
+
 _PARTS = re.compile(r"\{\w*\}")
 
 _WORDS = (
@@ -198,7 +202,7 @@ class _Asked:
             latest=self._latest(choice, row),
             choice=choice,
             words=words,
-            sentence=f"{words} {_of_ten(choice.probability)} such days.",
+            sentence=_sentence(words, choice),
             detail=_detail(choice, self._unit()),
             alternatives=self._alternatives(),
             reliability=checked,
@@ -371,7 +375,13 @@ class _Asked:
             on_time=on_time,
             all_days=rows.num_rows,
             scored_only=rows.num_rows > judged.num_rows,
-            sentence=used(judged.num_rows, rows.num_rows, span, on_time),
+            sentence=used(
+                judged.num_rows,
+                rows.num_rows,
+                span,
+                on_time,
+                clock=self.options.deadline is not None,
+            ),
         )
 
 
@@ -394,6 +404,21 @@ def _of_ten(probability: float) -> str:
     if _SURE <= probability <= 1 - _SURE:
         return f"{min(9, max(1, round(10 * probability)))} of 10"
     return f"{min(99, max(1, round(100 * probability)))} of 100"
+
+
+def _sentence(words: str, choice: Choice) -> str:
+    """The answer in words; whether it happens at all comes first where that is in doubt."""
+    often = f"{_of_ten(choice.probability)} such days"
+    if choice.p_running >= _SELDOM_NOT:
+        return f"{words} {often}."
+    runs = "runs" if choice.scheduled is not None else "happens"
+    on = _of_ten(choice.p_running)
+    if choice.p_running >= _RATHER:
+        return f"{words} {often} on which it {runs}; it does on {on}."
+    first = f"It may well be that it does not: it {runs} on {on} such days."
+    if choice.p_running < _HARDLY:
+        first = f"It hardly ever {runs} on such a day: on {on}."
+    return f"{first} If it does: {words[:1].lower()}{words[1:-1]}, {often}."
 
 
 def _detail(choice: Choice, unit: str) -> str:

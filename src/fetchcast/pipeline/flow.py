@@ -402,6 +402,7 @@ class Flow:
                 progress=Told(self.notice, self.clock.monotonic),
             )
         self.report.receipts += predicted.receipts
+        self.report.evidence += predicted.evidence
         self.report.answers += predicted.answers
         self.report.notes += predicted.notes
         if predicted.failed and self.report.end is RunEnd.COMPLETE:

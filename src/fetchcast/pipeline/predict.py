@@ -18,6 +18,7 @@ from fetchcast.forecast import (
     SeriesOptions,
     answer,
     digest,
+    evidence,
     forecast_series,
 )
 from fetchcast.forecast.tables import SCHEMAS
@@ -67,6 +68,8 @@ class Predicted:
 
     receipts: list[Receipt] = field(default_factory=list)
     answers: list[Answered] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    """How far to trust each new forecast, a sentence for each section."""
     notes: list[str] = field(default_factory=list)
     failed: bool = False
     """Whether a series or a question had to be left out; the notes say which and why."""
@@ -167,6 +170,7 @@ def _section(work: _Work, name: str, options: SeriesOptions) -> None:
         progress=None if told is None else lambda done, total: told(name, done, total),
     )
     work.made[name] = found.tables
+    work.predicted.evidence.append(evidence(found.tables, name))
     work.predicted.notes += found.notes
 
 

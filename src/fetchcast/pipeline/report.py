@@ -65,6 +65,8 @@ class RunReport:
     pace: str = ""
     """Which limit was found, how, and how much of it was used."""
     notes: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    """How far to trust each new forecast, a sentence for each section."""
     answers: list[Answered] = field(default_factory=list)
     _unasked: list[Outcome] = field(default_factory=list)
     extract_s: float = 0.0

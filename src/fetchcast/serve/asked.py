@@ -32,6 +32,7 @@ _INSTEAD = {"label": "unique_id"}
 _OFFERED = 500
 _NAMED = 20
 _STALE_DAYS = 4
+_RATHER_NOT = 0.5
 _NEAR_MIN = 20
 _FAR_MIN = 120
 _WIDE = {"width": 640.0, "height": 226.0, "radius": 8.5}
@@ -477,6 +478,7 @@ def page_values(asked: Asked, reading: Reading) -> dict[str, Any]:
         "eighty": ends(0.8),
         "ninety_five": ends(0.95),
         "timetable": shown(choice.scheduled),
+        "runs": "happens" if choice.scheduled is None else "runs",
         "banners": [*_banners(said), *_stale(said, habits.local_day(reading.now()))],
         "outcome": "arrival" if said.deadline else "outcome",
         "in_time": in_time,
@@ -541,6 +543,9 @@ def _stale(said: Answered, today: date) -> list[Banner]:
 def _banners(said: Answered) -> list[Banner]:
     """What a reader must know before trusting the number."""
     found = []
+    if said.choice.p_running < _RATHER_NOT:
+        head = "It may not happen." if said.choice.scheduled is None else "It may not run."
+        found.append(Banner(head=head, text=said.sentence))
     if not said.enough_history:
         found.append(
             Banner(head="Handle with care.", text=f"{said.why[:1].upper()}{said.why[1:]}.")
