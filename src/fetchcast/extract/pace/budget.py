@@ -136,6 +136,7 @@ class Allowance:
 
     def spend(self, now: float) -> None:
         """A call left."""
-        self._asked_early = self.left <= 0  # Until an answer says that a window has begun.
+        if self.left <= 0:
+            self._asked_early = True  # In vain, unless an answer says that a window has begun.
         self.left -= 1
         self._spent_at = now

@@ -26,6 +26,7 @@ _SAME_MOMENT_S: Final = 0.005
 _STAGGER: Final = 0.3
 _LONGEST_WAIT_S: Final = 900.0  # Longer, and the run ends cleanly; the next one goes on.
 _FEW_TO_JUDGE: Final = 10
+_UNLIKE: Final = 500  # So many calls without a refusal: what was refused before counts no more.
 _FAILED_ROW: Final = 5
 _FORGETS: Final = 0.95  # The longest round trip of a refusal is forgotten refusal by refusal.
 _FAILING: Final = 10_000  # So many calls that did not work are remembered.
@@ -252,7 +253,9 @@ class Pace(Reactions):
         self._trip = min(self._trip, trip)
         self._trip_mean = trip if self._trip_mean == 0 else 0.8 * self._trip_mean + 0.2 * trip
         self._trip_worst = max(trip, _FORGETS * self._trip_worst)
+        self._door.slack_s = 2 * (self._trip_mean - self._trip)
         self._refused_total += 1
+        self._yield.refused(sent_at - (self._began_at or 0.0), sent_at, serial)
         group.latest = serial
         if group.latest >= self._door.opened_serial:
             self._door.refused_since += 1
@@ -345,7 +348,9 @@ class Pace(Reactions):
         return Learnt(
             at=wall,
             level=self._known_level(),
-            rate=None if self._trial else rate.limit,
+            rate=None if self._trial else self._rate_had(),
+            burst=self._burst_seen(),
+            wait_s=rate.hint_s,
             window_calls=door.calls,
             window_s=door.period_s if door.calls is not None else None,
             sure=self._behind(),
@@ -356,6 +361,17 @@ class Pace(Reactions):
             quota_begin=begin,
             quota_used=used,
         )
+
+    def _rate_had(self) -> float | None:
+        """The rate that passed for long, rather than the one that is being tried."""
+        limit, had = self._rate.limit, self._yield.rate()
+        return limit if limit is None or had is None or self._rate.clean > _UNLIKE else had
+
+    def _burst_seen(self) -> float | None:
+        """Calls that were saved when the run began; what was left unspent is not less."""
+        rate = self._rate_had()
+        seen = None if rate is None else self._yield.burst(rate)
+        return self._burst or None if seen is None else max(seen, self._burst)
 
     def _behind(self) -> int:
         """Calls accepted since the present limit was found; what nobody doubted counts on."""

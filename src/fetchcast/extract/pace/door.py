@@ -95,6 +95,8 @@ class Door:
     early: int = 0
     spent_s: float = 0.0
     """How long the calls of the last window took to leave."""
+    slack_s: float = 0.0
+    """By how much calls arrive earlier or later than others."""
 
     @property
     def period_s(self) -> float:
@@ -124,7 +126,7 @@ class Door:
         self.on_probation = False
         low = max(self.opened_at + self.period_low - self.doubt_s, self.refused_at)
         high = self.opened_at + self.period_high
-        due = high + _MARGIN_S * 0.2
+        due = high + max(_MARGIN_S * 0.2, self.slack_s)
         between = high - low
         if between > max(_EXACT * self.period_high, 0.1) and self.sharp and self.early < _KNOCKS:
             # Whole seconds since the window began, or by the clock, are more likely than others.
@@ -208,8 +210,13 @@ class Door:
         return serial - self.opened_serial - self.refused_since
 
     def _narrow(self, low: float, high: float) -> None:
-        if self.calls is not None and low < self.period_high and high > self.period_low:
-            low, high = max(low, self.period_low), min(high, self.period_high)
+        slack = max(_MARGIN_S, self.slack_s)
+        if (
+            self.calls is not None
+            and low < self.period_high + slack
+            and high > self.period_low - slack
+        ):
+            low, high = max(low, self.period_low), max(low, min(high, self.period_high))
         elif self.calls is not None and not self.clocked:
             # It did not begin when the first call passed: the clock says when.
             self.clocked, self.doubt_s = True, max(0.0, high - low)

@@ -23,6 +23,10 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
     """Calls at once that were found to be the limit."""
     rate: float | None = None
     """Calls per second that were found to be the limit."""
+    burst: float | None = None
+    """Calls that such a bucket had saved for the first moment."""
+    wait_s: float = 0.0
+    """How long a refusal asked to wait."""
     window_calls: int | None = None
     """Calls that pass in one window."""
     window_s: float | None = None

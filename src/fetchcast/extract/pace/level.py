@@ -14,7 +14,9 @@ _LONGEST_GAP: Final = 1000.0
 _GAP: Final = 250.0
 _SLOWER_ASKING: Final = 1.6
 _SOON: Final = 100
-_GROWN: Final = 1.3  # A limit that the network blurs stretches by less.
+_GROWN: Final = 1.3  # Times what the network may stretch it; so much more is another limit.
+_CALM: Final = 4.0  # Times as rarely is doubted what two runs found.
+_NEAR: Final = 0.85  # A band rather than a number: so far down it is the same limit still.
 _YES: Final = 2  # Once may be luck: a call left the server just before.
 
 
@@ -130,18 +132,21 @@ class Level:
         self.gap = max(4.0, self.cap / 2)
         self.questions_failed = 0
 
-    @property
-    def has_grown(self) -> bool:
-        """Whether an earlier run found it and so much more is let in that it was raised since."""
-        return self.remembered and (self.cap or 0) >= _GROWN * (self.raised_from or inf)
+    def has_grown(self, stretch: float) -> bool:
+        """Whether an earlier run found it and so much more is let in that it was raised since.
+
+        ``stretch`` times as many are in flight here as are inside there: some are on the way.
+        """
+        grown = max(1.0, stretch) * _GROWN
+        return self.remembered and (self.cap or 0) >= grown * (self.raised_from or inf)
 
     def question_refused(self) -> None:
         """The question was answered with no."""
         self.asked, self.clean, self.step, self.yes = 0, 0, 1, 0
         # What two runs found is not doubted again soon.
         self.settled = self.settled or self.remembered
-        soonest = 2 * _GAP if self.settled else _GAP
-        self.gap = min(_LONGEST_GAP, max(soonest, self.gap * _SLOWER_ASKING))
+        calm = _CALM if self.settled else 1.0
+        self.gap = min(calm * _LONGEST_GAP, max(calm * _GAP, self.gap * _SLOWER_ASKING))
         self.remembered = False
         self.questions_failed += 1
         self.passes = 0
@@ -155,7 +160,8 @@ class Level:
             self.cap, self.raised_from = self.raised_from, None
             self.question_refused()
             return
-        self.raised_from, self.remembered, self.settled = None, False, False
+        self.settled = (self.settled or self.remembered) and level >= _NEAR * self.cap
+        self.raised_from, self.remembered = None, False
         cap = min(level, self.cap)
         if self.clean < max(_SOON, 3 * self.cap) and self.unasked and cap > 4:  # noqa: PLR2004
             # The network makes the limit a band rather than a number: move away from its edge.

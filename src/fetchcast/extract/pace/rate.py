@@ -10,15 +10,18 @@ from __future__ import annotations
 from math import log
 from typing import Final
 
+from fetchcast.extract.pace.recalled import Recalled
+
 _DEPTH_S: Final = 0.002
 _TARGET: Final = 0.01  # The share of refused calls at which growth and cuts balance.
 _CUT: Final = 0.97
 _ENOUGH: Final = 5  # Accepted calls between two refusals that make a measurement.
 _ROUGH: Final = 0.92  # The first measurement after a wait.
 _MANY: Final = 30
-_SOON: Final = 8  # Calls without a refusal, or a second's worth, and a memory is too low.
 _ROW: Final = 3  # So many refusals in a row, with nothing measured, and it is far too fast.
 _SLOWEST: Final = 1 / 30
+_SHRUNK: Final = 0.75
+_CALM: Final = 4.0  # So much more rarely is doubted what two runs found.
 
 
 class Rate:
@@ -30,7 +33,10 @@ class Rate:
         "_anchor_serial",
         "_last_at",
         "_last_serial",
+        "_met",
+        "_recalled",
         "calls",
+        "calm",
         "clean",
         "climbing",
         "hint_s",
@@ -64,6 +70,12 @@ class Rate:
         self.waited = False
         """Whether the pace is what holds calls back."""
         self.ready_at = 0.0
+        self.calm = 1.0
+        """How many times more rarely the rate is doubted."""
+        self._recalled: Recalled | None = None
+        """What an earlier run met, until this one has met it too, or another."""
+        self._met = 0.0
+        """What was remembered and is so still."""
         self._anchor_at: float | None = None
         self._anchor_serial = 0
         self._anchor_refused = 0
@@ -77,18 +89,32 @@ class Rate:
         self.top = max(self.top, self.limit)
         self.ready_at = now
 
+    def remember(self, limit: float, burst: float, wait_s: float) -> None:
+        """An earlier run got ``limit`` a second, ``burst`` calls at once, waits of ``wait_s``."""
+        self.begin(limit, 0.0, climbing=True)
+        self.remembered, self.hint_s = True, wait_s
+        self._recalled = Recalled(limit, burst)
+
     def forget(self) -> None:
         """There is no rate limit."""
         self.limit, self.top, self.climbing = None, 0.0, False
+        self._recalled, self.calm = None, 1.0
 
     def next(self, now: float) -> float:
         """When the next call is due; no later than ``now`` if it may leave."""
+        if self._recalled is not None and self._recalled.has_saved:
+            return now
         return max(now, self.ready_at)
 
     def spend(self, now: float) -> None:
         """A call left."""
         assert self.limit is not None
         gap = 1.0 / self.limit
+        if self._recalled is not None:
+            self._recalled.spend(now)
+            if self._recalled.has_saved:
+                self.ready_at = now
+                return
         # A timer that comes late may be made up for, but only for two milliseconds.
         self.ready_at = max(self.ready_at, now - _DEPTH_S) + gap
 
@@ -100,10 +126,9 @@ class Rate:
         self.row = 0
         if not self.waited:
             return
-        if self.remembered and self.clean > max(_SOON, self.limit):
-            # Nothing is refused at what was remembered: it is more now.
-            self.climbing, self.remembered = True, False
         in_transit = self.limit * (latency + self.lag_s)
+        if self._recalled is not None and self._recalled.is_outgrown(in_transit):
+            self._recalled, self.remembered = None, False
         climb = min(0.2, 0.4 / max(1.0, in_transit))
         if self.hint_s > 0:
             # Twice as fast within the time that a refusal costs.
@@ -122,12 +147,13 @@ class Rate:
         # What is settled on already says nothing about the present pace.
         blind = self.limit * self.lag_s
         patience += 4 * blind
-        growth = 0.03 * target
-        if self.hint_s > 0 and self.top > 1.05 * self.limit:
+        patience *= self.calm
+        growth = 0.03 * target / self.calm
+        if self.hint_s > 0 and self.top > 1.05 * self.limit and self.calm == 1:
             # Half-way to what was refused in three times what a refusal costs.
             return min(0.02, log(self.top / self.limit) / (6 * self.hint_s * self.limit))
         if self.top > self.limit and self.hint_s == 0:
-            growth += 0.005 * (self.top - self.limit) / self.limit
+            growth += 0.005 * (self.top - self.limit) / self.limit / self.calm
         if self.clean > patience:
             growth *= 2.0 ** min(
                 20.0, (self.clean - patience) / (min(30.0, max(4.0, 2 * self.limit)) + 2 * blind)
@@ -167,7 +193,10 @@ class Rate:
     def after_wait(self, passed: int, lasted: float, waited: float, measured: float | None) -> None:
         """Refused again ``lasted`` after a wait: what was saved meanwhile passed too."""
         assert self.limit is not None
-        self.remembered = False
+        if self._is_met():
+            return
+        if self.clean < max(_MANY, self.limit):
+            self.calm = 1.0  # Refused again at once: it is not so any more.
         if measured is None or passed < _MANY or measured > _CUT * self.limit:
             # Of so few calls jitter alone may have had one refused; or nothing was measured.
             low, high = passed / (lasted + waited), passed / lasted
@@ -180,6 +209,19 @@ class Rate:
         self.climbing = False
         self.clean = 0
 
+    def _is_met(self) -> bool:
+        """Whether this refusal only says that what was remembered is so still."""
+        recalled, self._recalled, self.remembered = self._recalled, None, False
+        if recalled is None or self.limit is None or not recalled.explains():
+            return False
+        self.top, self.limit, self.calm = max(self.limit, recalled.rate), recalled.rate, _CALM
+        self.climbing, self.clean, self._met = False, 0, recalled.rate
+        return True
+
+    def distrust(self) -> None:
+        """Nothing passes any more: whatever was remembered is no help."""
+        self._recalled, self.remembered = None, False
+
     def unanchor(self) -> None:
         """What was measured from is too long ago, or the bucket filled up since."""
         self._anchor_at = None
@@ -191,8 +233,11 @@ class Rate:
     def refused(self, measured: float | None) -> None:
         """Too fast: go by what was measured, or a little slower."""
         assert self.limit is not None
-        self.remembered = False
         self.row += 1
+        if self._is_met():
+            return
+        if self.limit < _SHRUNK * self._met:
+            self.calm = 1.0
         self.top = self.limit
         cut = 0.85 if (self.climbing or self.row >= _ROW) and measured is None else _CUT
         slower = self.limit * cut

@@ -266,6 +266,7 @@ class Reactions(State):
 
     def _shut(self, now: float) -> None:
         self._phase = CLOSED
+        self._rate.distrust()
         if self._trial is not None:
             self._level.resume(self._trial.cap)
             self._trial = None
@@ -330,6 +331,9 @@ class Reactions(State):
     def _burst_allows(self, now: float) -> float | None:
         """Where the door shut last time, one call goes ahead of the others."""
         door = self._door
+        if door.calls is not None and door.left <= 0:
+            self._phase = OPEN
+            return self._window_allows(now)
         if door.expected is None or self._serial - door.opened_serial < door.expected:
             return now
         if self._test_at is None:
@@ -442,7 +446,8 @@ class Reactions(State):
         """One more call fitted than was thought; often enough, and it is no level at all."""
         level = self._level
         level.passed()
-        if level.has_grown:
+        base, trip = self._window.base or 0.0, self._trip_mean or self._network_s
+        if level.has_grown(base / max(base - trip, 0.2 * base) if base else 1.0):
             # It has grown since: find out how far, carefully, for it may only stretch a little.
             self._window.restart(float(level.cap or 1))
             self._window.careful_from = 4.0 * (level.cap or 1)

@@ -16,6 +16,7 @@ from fetchcast.extract.pace.ramp import Ramp, remembered_ramp
 from fetchcast.extract.pace.rate import Rate
 from fetchcast.extract.pace.trial import Trial
 from fetchcast.extract.pace.window import FIRST, Window
+from fetchcast.extract.pace.yields import Yield
 
 OPEN: Final = 0
 """Calls leave as the bounds allow."""
@@ -60,6 +61,7 @@ class State:
         "_allowances",
         "_began_at",
         "_bucket",
+        "_burst",
         "_cap_before",
         "_caps",
         "_denied_row",
@@ -82,6 +84,7 @@ class State:
         "_lot_left",
         "_max",
         "_offset",
+        "_network_s",
         "_phase",
         "_plain",
         "_ramp",
@@ -108,6 +111,7 @@ class State:
         "_verify_tries",
         "_window",
         "_window_told",
+        "_yield",
     )
 
     def __init__(  # noqa: PLR0915  one statement for each thing that is remembered
@@ -134,6 +138,8 @@ class State:
         self._group: Group | None = None
         self._flying: dict[int, tuple[Group, float, int]] = {}
         """Call in flight -> its group, when it was sent, and as which."""
+        self._network_s = 0.0
+        """The fastest refusal of an earlier run: how much of a call is on the way."""
         self._trip = inf
         self._trip_mean = self._trip_worst = 0.0
         self._silent: tuple[int, Door, Rate, Window] | None = None
@@ -154,6 +160,9 @@ class State:
         self._doubted: int | None = None
         self._short_row = self._denied_row = 0
         self._bucket = Bucket()
+        self._yield = Yield()
+        self._burst = 0.0
+        """Calls that a bucket had saved when an earlier run began."""
         self._window_told = False
         self._told_window: tuple[int, float] | None = None
         """Calls and seconds of a window that only Retry-After told."""
@@ -177,7 +186,7 @@ class State:
             return
         if wall is not None:
             memory = memory.aged(wall)
-        self._sure = memory.sure
+        self._sure, self._network_s = memory.sure, memory.round_trip_s or 0.0
         if memory.level is not None:
             self._window.limit = max(min(FIRST, memory.level), memory.level / 2)
             self._window.careful_from = memory.level
@@ -188,8 +197,8 @@ class State:
             self._phase, self._door.expected = BURST, memory.window_calls
             self._door.period_low = self._door.period_high = memory.window_s
         elif memory.rate is not None:
-            self._rate.begin(0.8 * memory.rate, 0.0, climbing=False)
-            self._rate.top, self._rate.remembered = memory.rate, True
+            self._burst = memory.burst or 0.0
+            self._rate.remember(memory.rate, self._burst, memory.wait_s)
         self._felt = self._feels()
         self._ramp = remembered_ramp(memory, self._max)
         if self._ramp is not None and self._phase == OPEN and self._rate.limit is None:
