@@ -152,7 +152,7 @@ class Pace(Reactions):
             self._lot_left -= 1
             self._lot_at = now
         elif self._door.calls is not None:
-            self._door.left -= 1
+            self._door.spend(now)
         level = self._level
         if level.asked and level.cap is not None and self._in_flight > level.cap:
             group.asked = True
@@ -351,8 +351,7 @@ class Pace(Reactions):
             rate=None if self._trial else self._rate_had(),
             burst=self._burst_seen(),
             wait_s=rate.hint_s,
-            window_calls=door.calls,
-            window_s=door.period_s if door.calls is not None else None,
+            **self._known_window(),
             sure=self._behind(),
             latency_s=self._window.base,
             width=self._width(),
@@ -361,6 +360,24 @@ class Pace(Reactions):
             quota_begin=begin,
             quota_used=used,
         )
+
+    def _known_window(self) -> dict[str, float | int | bool | None]:
+        door = self._door
+        if door.calls is None:
+            # The first may have begun before the run did.
+            told = self._told_window if self._told_windows > 1 else None
+            if told is None:
+                return {}
+            return {"window_calls": told[0], "window_s": told[1], "window_told": True}
+        return {
+            "window_calls": door.calls,
+            "window_s": door.period_high,
+            "window_low_s": door.period_low,
+            "window_at": door.opened_at + (self._offset or 0.0),
+            "window_clocked": door.clocked,
+            "window_slides": door.slides,
+            "window_told": door.told,
+        }
 
     def _rate_had(self) -> float | None:
         """The rate that passed for long, rather than the one that is being tried."""

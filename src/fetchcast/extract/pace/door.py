@@ -7,8 +7,11 @@ narrows by asking once, half-way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Final
+
+from fetchcast.extract.pace.learnt import Learnt
 
 _FIRST_WAIT_S: Final = 0.02
 _LATER: Final = 0.25  # An opening is found at most a quarter too late ...
@@ -20,6 +23,7 @@ _LONGEST_WAIT_S: Final = 30.0
 _STRETCH: Final = 1.6  # How far a question may be moved to meet a round moment.
 _ASK_EVERY: Final = 4
 _DOUBTS: Final = (0.02, 0.1, 0.35)
+_TAKEN_BACK: Final = 6
 _ALIKE: Final = 1.05
 _KNOCKS: Final = 1  # Calls a window that look for the moment of its opening.
 _EXACT: Final = 0.03  # An opening known within this share of the period is known.
@@ -39,6 +43,7 @@ _ROUND_S: Final = (
     2.0,
     1.0,
 )
+_MOST_SENDS: Final = 10_000
 _MARGIN_S: Final = 0.05  # Clocks and networks differ by about this much.
 SHORTEST_S: Final = 3.0  # Shorter windows are better paced than spent.
 
@@ -90,11 +95,19 @@ class Door:
     """Whether windows begin on the clock rather than with their first call."""
     sharp: bool = True
     """Whether to look for the exact moment of opening."""
+    told: bool = False
+    """Whether a refusal says when it opens: nobody need look for that."""
+    remembered: bool = False
+    """Whether an earlier run found it and this one has not met its end."""
     windows: int = 0
     """Windows seen since their size was found."""
+    taken_back: int = 0
+    """Openings in a row that were none."""
     early: int = 0
     spent_s: float = 0.0
     """How long the calls of the last window took to leave."""
+    sends: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_SENDS))
+    """When the last calls left, oldest first, while there is a window."""
     slack_s: float = 0.0
     """By how much calls arrive earlier or later than others."""
 
@@ -191,6 +204,12 @@ class Door:
         self.probe = None
         self.slides = self.slides or not self.sharp
         self.sharp = False
+        self.taken_back += 1
+        if self.taken_back > _TAKEN_BACK:
+            # It never was as long open as it should be: something else shuts it.
+            self.forget()
+            self.due = max(now, self.due) + self._first_wait(0.0)
+            return
         self._aim(now, clock_offset)
         self.due = max(self.due, now + self._least_wait())
 
@@ -260,12 +279,44 @@ class Door:
         else:
             self.calls, self.step = max(self.calls, passed), 1
 
+    def remember(self, memory: Learnt) -> None:
+        """An earlier run found a window; when the present one began is not known."""
+        assert memory.window_calls is not None
+        assert memory.window_s is not None
+        self.calls = self.expected = memory.window_calls
+        self.remembered = True
+        self.left, self.counted, self.short = self.calls + 1, True, 1
+        self.period_high = memory.window_s
+        self.period_low = min(memory.window_low_s or memory.window_s, memory.window_s)
+        self.clocked, self.slides = memory.window_clocked, memory.window_slides
+        self.told = memory.window_told
+        self.sharp = not (self.slides or self.told)
+        self.windows = 1
+        if self.clocked:
+            # It may have begun at any time before the first call.
+            self.doubt_s = self.period_high
+
+    def spend(self, now: float) -> None:
+        """A call of the window left."""
+        self.left -= 1
+        self.sends.append(now)
+
+    def slid(self) -> float:
+        """When the next call may leave of a log that slides: never too many in one period.
+
+        Refused calls are in it too. Spent faster than the last time, it would be spent too early.
+        """
+        assert self.calls is not None
+        if not self.slides or not 0 < self.calls <= len(self.sends):
+            return 0.0
+        return self.sends[-self.calls] + self.period_high + self.slack_s
+
     def refill(self) -> None:
         """A new window begins; now and then a few calls more ask whether it grew."""
         assert self.calls is not None
         self.windows += 1
         if self.windows % _ASK_EVERY == _ASK_EVERY // 2:
-            self.sharp = not self.slides
+            self.sharp = not (self.slides or self.told)
         self.asked = self.step if self.windows % _ASK_EVERY == 0 else 0
         self.left = self.calls + self.asked
         self.overrun = 0
@@ -273,8 +324,9 @@ class Door:
     def forget(self) -> None:
         """There is no window."""
         self.on_probation, self.doubts, self.sharp = False, (), True
-        self.calls = None
-        self.windows = 0
+        self.calls, self.expected = None, None
+        self.windows, self.remembered, self.told = 0, False, False
+        self.clocked, self.doubt_s = False, 0.0
 
 
 def _roundest(low: float, high: float, clock_offset: float) -> float | None:

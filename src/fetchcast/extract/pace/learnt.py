@@ -30,6 +30,16 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
     window_calls: int | None = None
     """Calls that pass in one window."""
     window_s: float | None = None
+    window_low_s: float | None = None
+    """The window is not shorter than this."""
+    window_at: float | None = None
+    """When one of them began, at the latest; seconds since 1970."""
+    window_clocked: bool = False
+    """Whether windows begin on the clock rather than with our first call."""
+    window_told: bool = False
+    """Whether only ``Retry-After`` told of it."""
+    window_slides: bool = False
+    """Whether it opens bit by bit, because refused calls count too."""
     sure: int = 0
     """Calls that were accepted under this limit after it was found."""
     latency_s: float | None = None

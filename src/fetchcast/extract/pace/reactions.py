@@ -42,6 +42,7 @@ _LOOK_S: Final = 10.0
 _TOO_MANY_REFUSED: Final = 0.2
 _NO_MORE: Final = 2.0  # Times what passed before the first refusal.
 _OF_FIRST: Final = 0.5  # Of what passed before the first refusal, some was saved.
+_MOST_OF: Final = 0.9
 _FEW: Final = 4  # Fewer calls than this are no window.
 
 
@@ -101,6 +102,9 @@ class Reactions(State):
 
     def _refused_without_hint(self, group: Group, sent_at: float, now: float) -> None:
         """By what is known so far."""
+        if self._door.remembered and not self._is_remembered_end(group):
+            self._door.forget()
+            self._phase = OPEN
         if self._phase == BURST or self._door.calls is not None:
             self._end_of_burst(group, sent_at, now)
         elif self._rate.limit is not None:
@@ -225,6 +229,14 @@ class Reactions(State):
         rate, bucket = self._rate, self._bucket
         if self._phase in (DRAIN, VERIFY):
             self._phase = OPEN
+        if self._door.remembered and not self._is_remembered_end(group):
+            self._door.forget()
+            self._phase = OPEN
+        if self._door.calls is not None:
+            self._end_of_burst(group, sent_at, now)
+            if self._phase == CLOSED:
+                self._door.due = self._hold  # Told when it opens.
+            return
         if rate.limit is None and wait >= SHORTEST_S and self._door.passed(self._serial) >= _FEW:
             self._window_told = True
             return
@@ -257,6 +269,7 @@ class Reactions(State):
         self._window_told = False
         door.expected = max(1, door.passed(self._serial + 1))
         self._told_window = door.expected, now - door.opened_at
+        self._told_windows += 1
         door.opened_at, door.opened_serial, door.refused_since = (
             now,
             self._serial + 1,
@@ -331,7 +344,7 @@ class Reactions(State):
     def _burst_allows(self, now: float) -> float | None:
         """Where the door shut last time, one call goes ahead of the others."""
         door = self._door
-        if door.calls is not None and door.left <= 0:
+        if door.early_opening and door.left <= 0:
             self._phase = OPEN
             return self._window_allows(now)
         if door.expected is None or self._serial - door.opened_serial < door.expected:
@@ -348,6 +361,8 @@ class Reactions(State):
             door.expected = self._serial - door.opened_serial + self._lot
             self._test_at = None
             return now
+        if door.calls is not None and not door.early_opening:
+            door.forget()  # It has grown, or it is gone.
         self._phase, door.expected = OPEN, None
         self._settle()
         return now
@@ -370,6 +385,13 @@ class Reactions(State):
         else:
             self._phase = OPEN
             self._limit_felt(group, sent_at, now, passed)
+
+    def _is_remembered_end(self, group: Group) -> bool:
+        """Whether the remembered window ends about where it did; if not, nothing is known of it."""
+        door = self._door
+        assert door.calls is not None
+        door.remembered = False
+        return door.passed(group.latest) >= _MOST_OF * door.calls
 
     def _is_window(self, passed: int) -> bool:
         """Whether a door that shuts after ``passed`` calls does so for the second time."""
@@ -446,7 +468,7 @@ class Reactions(State):
         """One more call fitted than was thought; often enough, and it is no level at all."""
         level = self._level
         level.passed()
-        base, trip = self._window.base or 0.0, self._trip_mean or self._network_s
+        base, trip = self._window.base or 0.0, self._trip_mean
         if level.has_grown(base / max(base - trip, 0.2 * base) if base else 1.0):
             # It has grown since: find out how far, carefully, for it may only stretch a little.
             self._window.restart(float(level.cap or 1))
@@ -508,9 +530,9 @@ class Reactions(State):
             door.opened_serial, door.refused_since = self._serial, 0
             door.refill()
         if door.left > 0:
-            return now
+            return max(now, door.slid())
         self._phase = CLOSED
-        door.spent_s = now - door.opened_at
+        door.spent_s, door.taken_back = now - door.opened_at, 0
         door.close_until_opening(now, self._offset or 0.0)
         self._settle()
         return door.due

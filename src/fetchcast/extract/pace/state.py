@@ -84,7 +84,6 @@ class State:
         "_lot_left",
         "_max",
         "_offset",
-        "_network_s",
         "_phase",
         "_plain",
         "_ramp",
@@ -102,6 +101,7 @@ class State:
         "_sure",
         "_test_at",
         "_told_window",
+        "_told_windows",
         "_trial",
         "_trip",
         "_trip_mean",
@@ -138,8 +138,6 @@ class State:
         self._group: Group | None = None
         self._flying: dict[int, tuple[Group, float, int]] = {}
         """Call in flight -> its group, when it was sent, and as which."""
-        self._network_s = 0.0
-        """The fastest refusal of an earlier run: how much of a call is on the way."""
         self._trip = inf
         self._trip_mean = self._trip_worst = 0.0
         self._silent: tuple[int, Door, Rate, Window] | None = None
@@ -166,6 +164,7 @@ class State:
         self._window_told = False
         self._told_window: tuple[int, float] | None = None
         """Calls and seconds of a window that only Retry-After told."""
+        self._told_windows = 0
         self._stopped: str | None = None
         self._looked = (0.0, 0, 0)
         self._found = (0.0, 0)
@@ -186,17 +185,21 @@ class State:
             return
         if wall is not None:
             memory = memory.aged(wall)
-        self._sure, self._network_s = memory.sure, memory.round_trip_s or 0.0
+        self._sure = memory.sure
+        # The fastest refusal of an earlier run: they come back somewhat later as a rule.
+        self._trip_mean = 1.2 * (memory.round_trip_s or 0.0)
         if memory.level is not None:
             self._window.limit = max(min(FIRST, memory.level), memory.level / 2)
             self._window.careful_from = memory.level
             # Nothing above it leaves but as a question.
             self._level.remember(memory.level)
-        elif memory.window_calls is not None and memory.window_s is not None:
-            # The candidate that is tried first: one call goes ahead where the window should end.
-            self._phase, self._door.expected = BURST, memory.window_calls
-            self._door.period_low = self._door.period_high = memory.window_s
-        elif memory.rate is not None:
+        if memory.window_calls is not None and memory.window_s is not None:
+            # One call goes ahead where the window should end: that it has grown is found at once.
+            self._phase = BURST
+            self._door.remember(memory)
+            if memory.level is None and memory.rate is not None:
+                self._rate.begin(memory.rate, 0.0, climbing=False)
+        elif memory.level is None and memory.rate is not None:
             self._burst = memory.burst or 0.0
             self._rate.remember(memory.rate, self._burst, memory.wait_s)
         self._felt = self._feels()
