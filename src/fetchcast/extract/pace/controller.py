@@ -343,7 +343,7 @@ class Pace(Reactions):
 
     def learnt(self, wall: float) -> Learnt:
         """What the next run should know."""
-        rate, door = self._rate, self._door
+        rate = self._rate
         begin, used = self._caps.quota_state()
         return Learnt(
             at=wall,
