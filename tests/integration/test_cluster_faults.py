@@ -10,7 +10,7 @@ from fetchcast.errors import ConfigError, ExecutorError
 from fetchcast.events import Event, Notice, RunEnd
 from fetchcast.landing.reader import open_reader
 from fetchcast.landing.shards import Commit, ShardStore
-from fetchcast.pipeline import RunReport, arun
+from fetchcast.pipeline import Hooks, RunReport, arun
 from fetchcast.records import Answer, Fate, Outcome, Request, request_key
 from fetchcast.testing import Reply, running_api
 from fetchcast.testing.cluster import running_cluster
@@ -129,11 +129,12 @@ async def test_a_worker_without_the_driver_of_the_destination(tmp_path: Path) ->
     assert report.receipts[0].rows == 40
 
 
-async def test_lists_are_asked_on_one_machine(tmp_path: Path) -> None:
+async def test_a_function_that_signs_is_called_on_one_machine(tmp_path: Path) -> None:
     async with running_api({"*": random_reply()}) as api:
-        paged = 'paginator = "link_header"'
-        with pytest.raises(ConfigError, match="pages and children follow"):
-            await ask(tmp_path, api.url, "local:2", resource=paged)
+        file = write(tmp_path, api.url, "local:2", calls=3, resource="", more="")
+        hooks = Hooks(auth=lambda _: {"x-signed": "1"})
+        with pytest.raises(ConfigError, match="a function that signs calls"):
+            await arun(read_pipeline(file), hooks=hooks)
         assert api.hits == []
 
 

@@ -45,6 +45,7 @@ _COLUMNS: Final = pa.schema(
         ("elapsed_s", pa.float64()),
         ("http_version", pa.string()),
         ("body", pa.binary()),
+        ("page", pa.int32()),
     ]
 )
 _MARK: Final = "token"
@@ -286,6 +287,7 @@ def _as_table(outcomes: Sequence[Outcome]) -> pa.Table:
                 "elapsed_s": answer.elapsed_s if answer else None,
                 "http_version": answer.http_version if answer else None,
                 "body": answer.body if answer else None,
+                "page": request.page,
             }
         )
     return pa.Table.from_pylist(rows, schema=_COLUMNS)
@@ -310,6 +312,7 @@ def _as_outcome(row: dict[str, Any]) -> Outcome:
         method=row["method"],
         body=row["sent"],
         params=decode(row["params"]),
+        page=row["page"],
     )
     return Outcome(
         request=request,

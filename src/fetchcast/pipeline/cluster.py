@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
+from math import ceil
 from typing import Final
 from uuid import uuid4
 
@@ -25,9 +26,11 @@ from fetchcast.extract.lease import Coordinator, Tally
 from fetchcast.extract.pace import Learnt
 from fetchcast.landing.shards import Commit, ShardStore
 from fetchcast.landing.writer import Writer
+from fetchcast.pipeline.lists_ahead import Listed
 from fetchcast.pipeline.shard import Job, Shard, here, ready, run_shard
 from fetchcast.pipeline.shared_row import ClusterPace, row_desk
-from fetchcast.records import WITH_ANSWER, Outcome, Request
+from fetchcast.pipeline.waves import Waves
+from fetchcast.records import WITH_ANSWER, Follow, Outcome, Request
 
 STORE: Final = "shard store"
 """Under which name the landing remembers where answers may still lie."""
@@ -49,13 +52,20 @@ class Cutter:
     every run, whatever has landed before them.
 
     Args:
-        requests: The calls.
+        requests: The calls; what follows from answers may become known later.
         job: What all shards have in common.
         size: How many calls a shard should have, after so many were cut; a power of two.
+        slots: How many shards are done at once.
     """
 
-    def __init__(self, requests: Iterator[Request], job: Job, size: Callable[[int], int]) -> None:
-        self._requests, self._job, self._size = requests, job, size
+    def __init__(
+        self,
+        requests: Iterator[Request],
+        job: Job,
+        size: Callable[[int], int],
+        slots: Callable[[], int],
+    ) -> None:
+        self._requests, self._job, self._size, self._slots = requests, job, size, slots
         self._again: deque[Shard] = deque()
         self._open: dict[str, Shard] = {}
         self._tries: Counter[str] = Counter()
@@ -74,10 +84,14 @@ class Cutter:
     def _cut(self) -> Shard:
         calls: list[Request] = []
         size = self._size(self._cut_calls)
+        if is_wave := isinstance(self._requests, Waves):
+            # A list is one worker's, however long it is: none may have all of them.
+            slots = max(1, self._slots())
+            size = max(1, min(size, ceil(self._requests.known(size * slots) / slots)))
         while not self._stopped and (request := next(self._requests, None)) is not None:
             calls.append(request)
             ends_here = int(request.key[:8], 16) % size == 0 and len(calls) > size // 4
-            if ends_here or len(calls) >= 2 * size:
+            if ends_here or len(calls) >= (size if is_wave else 2 * size):
                 break
         if not calls:
             raise StopIteration
@@ -122,9 +136,26 @@ class Cluster:
     pace: ClusterPace = field(default_factory=ClusterPace)
     _stopped: Stopped | None = None
     _refused: int = 0
+    _full: bool = False
+    _waves: Waves | None = None
 
-    async def ask(self, requests: Iterator[Request], memory: Learnt | None) -> Stopped | None:
-        """Ask ``requests``; returns why some were left unasked, or None if every one ended."""
+    async def ask(
+        self,
+        requests: Iterator[Request],
+        memory: Learnt | None,
+        *,
+        follow: Follow | None = None,
+        lists: Mapping[str, Listed] | None = None,
+    ) -> Stopped | None:
+        """Ask ``requests``; returns why some were left unasked, or None if every one ended.
+
+        Args:
+            requests: The calls of the plans.
+            memory: What earlier runs learnt of the pace.
+            follow: Says which calls follow from the end of a call; None if none ever do.
+            lists: Resources whose lists a worker can go on with by itself.
+        """
+        self._waves = Waves(requests, follow, self._keep) if follow else None
         store = await self._open_store()
         token = uuid4().hex
         await asyncio.to_thread(store.mark, token)
@@ -137,12 +168,18 @@ class Cluster:
                 token=token,
                 line=desk.line,
                 versions=here(),
+                lists=lists or {},
             )
-            cutter = Cutter(requests, job, self._shard_calls)
+            slots = partial(getattr, self.executor, "slots")
+            cutter = Cutter(self._waves or requests, job, self._shard_calls, slots)
             async with self._bringing(store, cutter) as brought:
                 async for _, commit in self.executor.results(run_shard, cutter):
-                    if not (commit.lost and cutter.once_more(commit.shard)):
-                        await brought.put(commit)
+                    if commit.lost and cutter.once_more(commit.shard):
+                        continue
+                    await brought.put(commit)
+                    if self._waves is not None:
+                        # What follows from it is to be known before the next shard is cut.
+                        await brought.join()
         return self._stopped
 
     @asynccontextmanager
@@ -221,10 +258,17 @@ class Cluster:
     async def _bring(self, store: ShardStore, commit: Commit, cutter: Cutter) -> None:
         """From the store into the journal; the store lets go of it once the journal has it."""
         for name in commit.parts:
-            for outcome in await asyncio.to_thread(_outcomes, store, commit.shard, name):
-                self._told(outcome)
-                if not self.writer.take(outcome):
-                    await self.writer.room()
+            outcomes = await asyncio.to_thread(_outcomes, store, commit.shard, name)
+            if self._waves is not None:
+                self._waves.take(outcomes)
+            else:
+                for outcome in outcomes:
+                    self._keep(outcome)
+            if self._full:
+                self._full = False
+                await self.writer.room()
+        if self._waves is not None:
+            self._waves.over()
         await self.writer.flush()
         await asyncio.to_thread(store.forget, commit.shard)
         cutter.done(commit.shard)
@@ -232,8 +276,8 @@ class Cluster:
             self._stopped = Stopped(reason=commit.stopped, own_cap=commit.own_cap)
             cutter.stop()
 
-    def _told(self, outcome: Outcome) -> None:
-        """Tell of a call what its worker saw."""
+    def _keep(self, outcome: Outcome) -> None:
+        """Tell of a call what its worker saw, and hand it to the journal."""
         at, more = outcome.finished_at, outcome.attempts - 1
         self.events(Sent(at=at, count=outcome.attempts))
         for attempt in range(more):
@@ -241,6 +285,7 @@ class Cluster:
             key = outcome.request.key
             self.events(Retried(at=at, key=key, attempt=attempt + 1, reason=reason))
         self.events(Ended(outcome=outcome))
+        self._full |= not self.writer.take(outcome)
 
     # -- how things stand
 
@@ -277,8 +322,15 @@ def _outcomes(store: ShardStore, shard: str, name: str) -> list[Outcome]:
     return list(store.outcomes(shard, [name]))
 
 
-async def salvage(writer: Writer, events: Events, clock: Clock) -> int:
+async def salvage(writer: Writer, events: Events, clock: Clock, lists: Collection[str] = ()) -> int:
     """Bring into the journal what an earlier run on a cluster left in its store.
+
+    Args:
+        writer: The journal.
+        events: Told of it.
+        clock: Time.
+        lists: Resources whose answers may be pages: what a page behind the first means is known
+            only where its list is followed, so those are asked again.
 
     Returns:
         How many answers that were not known before.
@@ -294,13 +346,19 @@ async def salvage(writer: Writer, events: Events, clock: Clock) -> int:
         # Whole parts of an attempt that ended early are answers too.
         names += [name for name in await asyncio.to_thread(store.parts, shard) if name not in names]
         for name in names:
-            count += await _take_new(writer, await asyncio.to_thread(_outcomes, store, shard, name))
+            outcomes = await asyncio.to_thread(_outcomes, store, shard, name)
+            meant = [one for one in outcomes if not one.request.page or not _is_of(one, lists)]
+            count += await _take_new(writer, meant)
         await writer.flush()
         await asyncio.to_thread(store.forget, shard)
     if count:
         text = f"{count:,} answers of an earlier run were still in its store"
         events(Notice(at=clock.now(), text=text))
     return count
+
+
+def _is_of(outcome: Outcome, resources: Collection[str]) -> bool:
+    return outcome.request.resource in resources
 
 
 async def _take_new(writer: Writer, outcomes: list[Outcome]) -> int:

@@ -41,6 +41,7 @@ from fetchcast.pipeline.follow import Follower, paginator_scope
 from fetchcast.pipeline.forms import rules
 from fetchcast.pipeline.hooks import Hooks, open_signing
 from fetchcast.pipeline.lists import Lists
+from fetchcast.pipeline.lists_ahead import listed
 from fetchcast.pipeline.options import RunOptions
 from fetchcast.pipeline.pacing import AnyPace, open_pacing
 from fetchcast.pipeline.predict import Told, predict
@@ -259,7 +260,8 @@ class Flow:
     async def extract(self, writer: Writer, selection: Selection) -> Stopped | None:
         """Open what sends, start from what was learnt last time, and remember what was learnt."""
         self.check_origin(writer)
-        await salvage(writer, self.events, self.clock)
+        lists = {plan.name for plan in self.plans if plan.paging != SINGLE_PAGE}
+        await salvage(writer, self.events, self.clock, lists)
         if not self.pipeline.executor.is_local:
             return await self.extract_elsewhere(writer, selection)
         http, retry = self.pipeline.http, self.pipeline.retry
@@ -307,7 +309,13 @@ class Flow:
         pacing = open_pacing(self.pipeline, writer, wall=self.clock.now())
         try:
             requests = chain.from_iterable(map(selection.requests, self.plans))
-            return await cluster.ask(requests, pacing.memory)
+            follows = self.has_lists and self.options.only is None
+            return await cluster.ask(
+                requests,
+                pacing.memory,
+                follow=selection.follow if self.has_lists else None,
+                lists=listed(self.plans, selection.follower.detected) if follows else None,
+            )
         finally:
             self.report.pace = self.explanation()
             if (learnt := cluster.pace.tally.learnt) is not None:
@@ -319,13 +327,6 @@ class Flow:
         if options.is_local and options.coordinator is None:
             return
         store_url(self.pipeline)
-        if self.has_lists and not options.is_local:
-            raise ConfigError(
-                "executor.run",
-                run,
-                "'local': pages and children follow from answers, one after the other, which "
-                "is asked in one process",
-            )
         if self.hooks.auth is not None and not options.is_local:
             raise ConfigError(
                 "executor.run", run, "'local': a function that signs calls is called in one process"

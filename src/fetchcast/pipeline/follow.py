@@ -30,6 +30,7 @@ from fetchcast.plan.pagination import (
     detect,
     paginator_of,
 )
+from fetchcast.plan.pagination.chains import Following
 from fetchcast.plan.pagination.options import Cursor, NextUrl, Offset, PageNumber
 from fetchcast.plan.planner import Plan
 from fetchcast.records import WITH_ANSWER, Answer, Fate, Landed, Outcome, Planned, Request, Scalar
@@ -107,6 +108,16 @@ class Follower:
                 rows = self._parent_rows(child, outcome.request, content)
                 ensuing.children.append((child, child.children(rows)))
         return ensuing
+
+    def go_on(self, request: Request) -> None:
+        """A list that was begun elsewhere goes on from ``request``, where pages name the next."""
+        plan = self._plans[request.resource]
+        found = self.detected.get(plan.name)
+        paginator = plan.paginator or (paginator_of(found.options) if found else None)
+        if paginator is not None:
+            chain = paginator.chain(request, 0.0)
+            if isinstance(chain, Following):
+                self._chains[request.key] = chain
 
     def listed(
         self, first: Request, stored: Callable[[list[str]], Iterable[Landed]]

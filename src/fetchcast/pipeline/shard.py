@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from uuid import uuid4
@@ -25,7 +25,8 @@ from fetchcast.extract.transport import TransportOptions, open_transport, preloa
 from fetchcast.landing.shards import Commit, ShardStore
 from fetchcast.pipeline.forms import rules
 from fetchcast.pipeline.hooks import open_signing
-from fetchcast.records import Outcome, Request
+from fetchcast.pipeline.lists_ahead import Listed, ListsAhead
+from fetchcast.records import Follow, Outcome, Request
 
 _PART_ANSWERS = 1000
 _PART_BYTES = 8_000_000
@@ -53,6 +54,8 @@ class Job:
     token: str
     line: Line
     versions: tuple[str, str]
+    lists: Mapping[str, Listed] = field(default_factory=dict)
+    """Resources whose lists go on with the shard that has their beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +137,16 @@ async def _ask(job: Job, name: str, requests: Sequence[Request], parts: Parts) -
                 rules=rules(pipeline),
                 retry=retry,
                 credentials=credentials,
+                follow=_following(job, requests, lent),
             )
             lent.serve(engine)
             return await engine.run(iter(requests))
+
+
+def _following(job: Job, requests: Sequence[Request], lent: Leasing) -> Follow | None:
+    if not job.lists:
+        return None
+    return ListsAhead(job.pipeline, job.lists, requests, lent.lessee.more)
 
 
 class _LeasedClock(SystemClock):

@@ -322,6 +322,11 @@ class Plan:
         """Have its lists go on as ``paginator`` says, whatever the file does."""
         self.paging, self.paginator = "hook", paginator
 
+    @property
+    def named_by(self) -> frozenset[str]:
+        """The headers by which a call of the resource differs from its siblings."""
+        return self._calls.varying
+
     def _build_paginator(self) -> Paginator | None:
         """None where an answer must show it first, or there is one page only."""
         if isinstance(self.paging, str):

@@ -55,6 +55,10 @@ class Lessee:
         """There is one credential: leases are for one."""
         return 0
 
+    def more(self, count: int) -> None:
+        """So many calls more have become known."""
+        self._left += count
+
     # --- the engine's questions -----------------------------------------------------------------
 
     def next(self, now: float) -> float | None:
