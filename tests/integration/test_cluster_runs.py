@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -136,6 +136,61 @@ async def test_one_goes_on_where_the_other_ended(
         assert report.resources["numbers"].already == 150 - 4
         assert set(twice(api)) == {f"/numbers/{n}" for n in (13, 17, 63, 113)}
     assert not list((tmp_path / ".fetchcast" / "numbers" / "shards").glob("*/parts/*"))
+
+
+KEYS = """[api.auth]
+type = "api_key"
+key = ["${K0}", "${K1}", "${K2}"]
+"""
+
+
+async def with_keys(
+    folder: Path, wheres: list[str], route: Callable[[Asked], Reply], auth: str
+) -> list[RunReport]:
+    reports = []
+    async with running_api({"*": route}) as api:
+        for where in wheres:
+            file = write(folder, api, where, calls=150)
+            file.write_text(file.read_text().replace("[resource", f"{auth}[resource", 1))
+            (folder / ".env").write_text("K0=canary-a\nK1=canary-b\nK2=canary-c\n")
+            reports.append(await arun(read_pipeline(file)))
+    return reports
+
+
+async def test_each_of_several_keys_has_its_pace_and_its_quota(
+    tmp_path: Path, cluster: RunningCluster
+) -> None:
+    """Three keys of 40 calls a day make 120 on the cluster, and none more on this machine then."""
+    seen: Counter[str] = Counter()
+
+    def count(asked: Asked) -> Reply:
+        seen[asked.headers["x-api-key"]] += 1
+        return Reply(200, {"Content-Type": "application/json"}, b'{"rows": []}')
+
+    auth = KEYS + 'quota = { requests = 40, per = "day" }\n'
+    first, second = await with_keys(tmp_path / "a", [cluster.address, "local"], count, auth)
+    assert first.end is second.end is RunEnd.STOPPED
+    assert "none of the 3 keys can be used: your quota of 40 calls" in (first.stopped or "")
+    assert seen == {f"canary-{key}": 40 for key in "abc"}
+
+
+async def test_a_key_that_is_refused_does_not_hold_the_others_back(
+    tmp_path: Path, cluster: RunningCluster
+) -> None:
+    seen: Counter[str] = Counter()
+
+    def limited(asked: Asked) -> Reply:
+        key = asked.headers["x-api-key"]
+        seen[key] += 1
+        if key == "canary-a" and seen[key] > 5:
+            return Reply(429, {"Retry-After": "3600"})
+        return Reply(200, {"Content-Type": "application/json"}, b'{"rows": []}')
+
+    (report,) = await with_keys(tmp_path / "b", [cluster.address], limited, KEYS)
+    assert report.end is RunEnd.COMPLETE
+    assert sum(report.resources["numbers"].fates.values()) == 150
+    assert seen["canary-a"] <= 60
+    assert min(seen["canary-b"], seen["canary-c"]) >= 30
 
 
 def said(file: Path, *options: str) -> str:

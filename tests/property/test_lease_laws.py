@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchcast.extract.lease import Ask, Coordinator, Ended, Verdict
-from fetchcast.extract.pace import PaceOptions
+from fetchcast.extract.lease import Ask, Coordinator, Ended, Keys, Verdict
+from fetchcast.extract.pace import PaceOptions, Quota
 from fetchcast.testing.simulation.cluster import Cluster
 from fetchcast.testing.simulation.gates import TokenBucket
 from fetchcast.testing.simulation.world import Network, Server
@@ -59,11 +59,16 @@ class Play:
         self.desk.tally(self.now + 40.0, WALL)
 
 
+keys = st.sampled_from([0, 1, 3]).map(
+    lambda count: Keys(quota=None, memories=[None] * count, total=None) if count else None
+)
+
+
 @settings(max_examples=150, deadline=None)
-@given(script=steps, rate=st.floats(1.0, 500.0))
-def test_a_rate_is_never_exceeded(script: list, rate: float) -> None:
+@given(script=steps, rate=st.floats(1.0, 500.0), keys=keys)
+def test_a_rate_is_never_exceeded(script: list, rate: float, keys: Keys | None) -> None:
     """Over any stretch no more permits begin than the cap allows, and one."""
-    play = Play(Coordinator(PaceOptions(max_rate=rate), wall=WALL))
+    play = Play(Coordinator(PaceOptions(max_rate=rate), wall=WALL, keys=keys))
     for step in script:
         play.step(*step)
     moments = sorted(play.moments)
@@ -74,9 +79,9 @@ def test_a_rate_is_never_exceeded(script: list, rate: float) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(script=steps, level=st.integers(1, 30))
-def test_no_more_is_lent_at_once_than_fits(script: list, level: int) -> None:
-    play = Play(Coordinator(PaceOptions(max_concurrency=level), wall=WALL))
+@given(script=steps, level=st.integers(1, 30), keys=keys)
+def test_no_more_is_lent_at_once_than_fits(script: list, level: int, keys: Keys | None) -> None:
+    play = Play(Coordinator(PaceOptions(max_concurrency=level), wall=WALL, keys=keys))
     for step in script:
         play.step(*step)
         assert len(play.desk.outstanding) <= level
@@ -84,15 +89,27 @@ def test_no_more_is_lent_at_once_than_fits(script: list, level: int) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(script=steps)
-def test_every_permit_comes_back(script: list) -> None:
+@given(script=steps, keys=keys)
+def test_every_permit_comes_back(script: list, keys: Keys | None) -> None:
     """However lessees end, in the end nothing is lent and nothing is in flight."""
-    play = Play(Coordinator(PaceOptions(max_concurrency=50), wall=WALL))
+    play = Play(Coordinator(PaceOptions(max_concurrency=50), wall=WALL, keys=keys))
     for step in script:
         play.step(*step)
     play.end()
     assert dict(play.desk.outstanding) == {}
     assert play.desk.pace.in_flight == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(script=steps, calls=st.integers(1, 40))
+def test_a_quota_of_each_key_is_never_overrun(script: list, calls: int) -> None:
+    """What is lent counts; what comes back unused may be lent again."""
+    quota = Quota(requests=calls, per="day")
+    keys = Keys(quota=quota, memories=[None] * 3, total=None)
+    play = Play(Coordinator(PaceOptions(), wall=WALL, keys=keys))
+    for step in script:
+        play.step(*step)
+    assert len(play.moments) <= 3 * calls
 
 
 @settings(max_examples=15, deadline=None)

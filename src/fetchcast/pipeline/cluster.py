@@ -23,10 +23,10 @@ from fetchcast.executors import Executor
 from fetchcast.executors.contract import OpenDesk
 from fetchcast.extract.engine import Stopped
 from fetchcast.extract.lease import Coordinator, Tally
-from fetchcast.extract.pace import Learnt
 from fetchcast.landing.shards import Commit, ShardStore
 from fetchcast.landing.writer import Writer
 from fetchcast.pipeline.lists_ahead import Listed
+from fetchcast.pipeline.pacing import Pacing
 from fetchcast.pipeline.shard import Job, Shard, here, ready, run_shard
 from fetchcast.pipeline.shared_row import ClusterPace, row_desk
 from fetchcast.pipeline.waves import Waves
@@ -142,7 +142,7 @@ class Cluster:
     async def ask(
         self,
         requests: Iterator[Request],
-        memory: Learnt | None,
+        pacing: Pacing,
         *,
         follow: Follow | None = None,
         lists: Mapping[str, Listed] | None = None,
@@ -151,7 +151,7 @@ class Cluster:
 
         Args:
             requests: The calls of the plans.
-            memory: What earlier runs learnt of the pace.
+            pacing: What earlier runs learnt of the pace.
             follow: Says which calls follow from the end of a call; None if none ever do.
             lists: Resources whose lists a worker can go on with by itself.
         """
@@ -161,7 +161,7 @@ class Cluster:
         await asyncio.to_thread(store.mark, token)
         # Side by side, before the clock of the pace runs; those that come later do it themselves.
         await self.executor.everywhere(partial(ready, self.pipeline.http))
-        async with self._desk(memory) as desk, self._watching(desk):
+        async with self._desk(pacing) as desk, self._watching(desk):
             job = Job(
                 pipeline=self.pipeline,
                 store=store,
@@ -210,11 +210,11 @@ class Cluster:
             bringing.cancel()
 
     @asynccontextmanager
-    async def _desk(self, memory: Learnt | None) -> AsyncIterator[OpenDesk]:
+    async def _desk(self, pacing: Pacing) -> AsyncIterator[OpenDesk]:
         """Where the pace is held: with the executor, or in a row that others use too."""
-        row = row_desk(self.pipeline, memory, connections=self._connections)
+        row = row_desk(self.pipeline, pacing.memory, connections=self._connections)
         if row is None:
-            async with self.executor.desk("pace", self._coordinator(memory)) as desk:
+            async with self.executor.desk("pace", self._coordinator(pacing)) as desk:
                 yield desk
         else:
             await asyncio.to_thread(row.check)
@@ -224,10 +224,11 @@ class Cluster:
     def _connections(self) -> int:
         return self.pipeline.http.max_connections * max(16, 2 * self.executor.slots)
 
-    def _coordinator(self, memory: Learnt | None) -> Coordinator:
+    def _coordinator(self, pacing: Pacing) -> Coordinator:
         return Coordinator(
             self.pipeline.limits,
-            memory=memory,
+            memory=pacing.memory,
+            keys=pacing.keys,
             max_connections=self._connections,
             wall=self.clock.now(),
             # One that is started anew lends nothing on the old one's word.
@@ -239,8 +240,9 @@ class Cluster:
 
         Fewer towards the end, or the last ones would be asked by one slot alone.
         """
-        slots, learnt = max(1, self.executor.slots), self.pace.tally.learnt
-        rate = self.pipeline.limits.max_rate or (learnt.rate if learnt else None)
+        slots = max(1, self.executor.slots)
+        rates = [one.rate for one in self.pace.tally.learnt if one.rate is not None]
+        rate = self.pipeline.limits.max_rate or sum(rates)
         wanted = self.pipeline.executor.shard_s * rate / slots if rate else _CALLS
         wanted = min(wanted, max(0, self.total - cut) / (_SHARDS_A_SLOT * slots))
         # In steps, so that a pace that wavers cuts the same shards.

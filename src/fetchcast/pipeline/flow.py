@@ -312,14 +312,14 @@ class Flow:
             follows = self.has_lists and self.options.only is None
             return await cluster.ask(
                 requests,
-                pacing.memory,
+                pacing,
                 follow=selection.follow if self.has_lists else None,
                 lists=listed(self.plans, selection.follower.detected) if follows else None,
             )
         finally:
             self.report.pace = self.explanation()
-            if (learnt := cluster.pace.tally.learnt) is not None:
-                writer.remember(pacing.scopes[0], msgspec.to_builtins(learnt))
+            if learnt := cluster.pace.tally.learnt:
+                pacing.remember_told(writer, learnt, cluster.pace.tally.total)
 
     def check_executor(self) -> None:
         """Refuse at once what a cluster cannot do, before a call is spent."""
@@ -332,12 +332,13 @@ class Flow:
                 "executor.run", run, "'local': a function that signs calls is called in one process"
             )
         auth = self.pipeline.api.auth
-        if len(lane_ids(auth)) > 1 or (auth is not None and auth.quota is not None):
+        many = len(lane_ids(auth)) > 1 or (auth is not None and auth.quota is not None)
+        if many and options.coordinator is not None:
             expected = (
-                "'local' without a coordinator: several keys, or a quota of theirs, are counted in "
-                "one process"
+                "none: several keys, or a quota of theirs, are counted by the run itself, and a "
+                "row holds the pace of one key"
             )
-            raise ConfigError("executor.run", run, expected)
+            raise ConfigError("executor.coordinator", "postgresql://...", expected)
 
     def check_origin(self, writer: Writer) -> None:
         """Refuse to mix the answers of two APIs: every row would be there twice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ import msgspec
 
 from fetchcast.config import Pipeline
 from fetchcast.extract.auth.opening import lane_ids
+from fetchcast.extract.lease import Keys
 from fetchcast.extract.pace import Lanes, Learnt, Pace
 from fetchcast.landing.writer import Writer
 
@@ -27,15 +29,24 @@ class Pacing:
     """That of your own quota, where there are several keys."""
     memory: Learnt | None = None
     """What earlier runs learnt, where there is one key."""
+    keys: Keys | None = None
+    """What they learnt of each, where there are several or they have a quota."""
 
     def remember(self, writer: Writer, wall: float) -> None:
         """Leave what was learnt to the next run."""
         if isinstance(self.pace, Pace):
             writer.remember(self.scopes[0], msgspec.to_builtins(self.pace.learnt(wall)))
             return
-        for scope, learnt in zip(self.scopes, self.pace.learnt(wall), strict=True):
-            writer.remember(scope, msgspec.to_builtins(learnt))
-        writer.remember(self.total, msgspec.to_builtins(self.pace.counted(wall)))
+        self.remember_told(writer, self.pace.learnt(wall), self.pace.counted(wall))
+
+    def remember_told(
+        self, writer: Writer, learnt: Sequence[Learnt], counted: Learnt | None
+    ) -> None:
+        """The same, where it was learnt elsewhere: of each key, and of all together."""
+        for scope, one in zip(self.scopes, learnt, strict=True):
+            writer.remember(scope, msgspec.to_builtins(one))
+        if counted is not None:
+            writer.remember(self.total, msgspec.to_builtins(counted))
 
 
 def open_pacing(pipeline: Pipeline, writer: Writer, *, wall: float) -> Pacing:
@@ -46,20 +57,24 @@ def open_pacing(pipeline: Pipeline, writer: Writer, *, wall: float) -> Pacing:
     total = f"pace {place} all keys"
     quota = None if auth is None else auth.quota
     most = pipeline.http.max_connections
+    memory, keys = _recalled(writer, names[0]), None
     if quota is None and len(names) == 1:
-        memory = _recalled(writer, names[0])
         pace: AnyPace = Pace(pipeline.limits, memory=memory, max_connections=most, wall=wall)
     else:
-        pace = Lanes(
-            pipeline.limits,
+        keys = Keys(
             quota=quota,
             memories=[_recalled(writer, scope) for scope in names],
             total=_recalled(writer, total),
+        )
+        pace = Lanes(
+            pipeline.limits,
+            quota=quota,
+            memories=keys.memories,
+            total=keys.total,
             max_connections=most,
             wall=wall,
         )
-    memory = _recalled(writer, names[0])
-    return Pacing(pace=pace, scopes=names, total=total, memory=memory)
+    return Pacing(pace=pace, scopes=names, total=total, memory=memory, keys=keys)
 
 
 def scopes(pipeline: Pipeline) -> tuple[str, ...]:

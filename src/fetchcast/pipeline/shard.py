@@ -160,6 +160,10 @@ class _LeasedClock(SystemClock):
         """Seconds since 1970, UTC."""
         return self._lent.now()
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait ``seconds``, to the millisecond: calls that are lent leave a few at a time."""
+        await asyncio.sleep(max(0.0, seconds))
+
 
 class Parts:
     """Puts the ends of calls into the store, part by part; a `fetchcast.records.Sink`."""

@@ -130,7 +130,9 @@ class RowDesk:
             there = thaw(state)
             if now - heard_at <= _ABANDONED_S:
                 return there
-            memory, epoch = there.pace.learnt(heard_at), there.epoch + 1
+            learnt = there.pace.learnt(heard_at)
+            memory = learnt if isinstance(learnt, Learnt) else None
+            epoch = there.epoch + 1
         return Coordinator(
             self.limits,
             memory=memory,

@@ -7,7 +7,7 @@ from before it), and ends with the report of its lessee, or with the lessee.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
@@ -15,8 +15,9 @@ from typing import Final
 import msgspec
 
 from fetchcast.extract.lease.messages import ASKS, ENCODER, Ask, Ended, Lease, Verdict
+from fetchcast.extract.lease.shared_lanes import SharedLanes
 from fetchcast.extract.lease.shared_pace import SharedPace
-from fetchcast.extract.pace import Learnt, PaceOptions
+from fetchcast.extract.pace import Learnt, PaceOptions, Quota
 
 SLICE_S: Final = 0.1
 _SLICE_PER_LESSEE_S: Final = 0.001  # So that a thousand ask once a second each.
@@ -29,6 +30,18 @@ _MANY_EACH: Final = 4
 _SOONEST_S: Final = 0.002
 _LATEST_S: Final = 0.5
 _ASKS_PER_S: Final = 200.0  # Of those who get nothing, together.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Several keys: what an API counts, it counts for each."""
+
+    quota: Quota | None
+    """Calls that each may make in a period."""
+    memories: Sequence[Learnt | None]
+    """What earlier runs learnt, by key."""
+    total: Learnt | None
+    """What was counted for all together."""
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +61,10 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     limit: str = ""
     stopped: str | None = None
     own_cap: bool = False
-    learnt: Learnt | None = None
+    learnt: list[Learnt] = []
+    """Of each key."""
+    total: Learnt | None = None
+    """Counted for all keys together, where there are several."""
     wall: float = 0.0
 
 
@@ -72,6 +88,7 @@ class Coordinator:
         slice_s: How far ahead permits are lent, at least; the longer the way to the coordinator,
             the longer.
         epoch: Tells this coordinator from one before it, whose permits are void here; above 0.
+        keys: Of the credential, where it is several keys or they have a quota.
     """
 
     def __init__(
@@ -83,8 +100,22 @@ class Coordinator:
         wall: float,
         slice_s: float = SLICE_S,
         epoch: int = 1,
+        keys: Keys | None = None,
     ) -> None:
-        self.pace = SharedPace(options, memory=memory, max_connections=max_connections, wall=wall)
+        self.pace: SharedPace | SharedLanes
+        if keys is None:
+            self.pace = SharedPace(
+                options, memory=memory, max_connections=max_connections, wall=wall
+            )
+        else:
+            self.pace = SharedLanes(
+                options,
+                quota=keys.quota,
+                memories=keys.memories,
+                total=keys.total,
+                max_connections=max_connections,
+                wall=wall,
+            )
         self.options, self.epoch = options, epoch
         self._least_slice_s = slice_s
         self._lessees: dict[str, _Lessee] = {}
@@ -137,7 +168,8 @@ class Coordinator:
             limit=explained.what,
             stopped=self.pace.stopped(),
             own_cap=self.pace.stopped_by_own_cap,
-            learnt=self.pace.learnt(wall),
+            learnt=[learnt] if isinstance(learnt := self.pace.learnt(wall), Learnt) else learnt,
+            total=self.pace.counted(wall) if isinstance(self.pace, SharedLanes) else None,
             wall=wall,
             **self._tally,
         )
@@ -152,23 +184,23 @@ class Coordinator:
         pace, slice_s = self.pace, self._slice_s(now)
         pace.lent_for(slice_s)
         most = min(ask.wants, self._share(lessee, slice_s))
-        permits: list[int] = []
-        delays: list[float] = []
+        lent: list[tuple[float, int, int]] = []
         due: float | None = now
-        while len(permits) < most:
+        while len(lent) < most:
             due = pace.slot(now, slice_s)
             if due is None:
                 break
             permit = self._take_permit()
+            lane = pace.lane
             pace.sent(permit, max(now, due))
-            permits.append(permit)
-            delays.append(max(0.0, due - now))
-        for permit in permits:
             self._holders[permit] = ask.lessee
-        lessee.permits.update(permits)
-        self._tally["lent"] += len(permits)
-        again_s, news = (self._soon_s(), False) if permits else self._again(now)
-        return self._reply(wall, permits, delays, slice_s, again_s, news=news)
+            lessee.permits.add(permit)
+            lent.append((max(0.0, due - now), permit, lane))
+        self._tally["lent"] += len(lent)
+        again_s, news = (self._soon_s(), False) if lent else self._again(now)
+        if isinstance(pace, SharedLanes):
+            lent.sort()  # Each key has moments of its own.
+        return self._reply(wall, lent, slice_s, again_s, news=news)
 
     def _slice_s(self, now: float) -> float:
         return min(
@@ -206,13 +238,12 @@ class Coordinator:
         return max(least, min(_LATEST_S, self.pace.latency_s / 4)), True
 
     def _nothing(self, wall: float, again_s: float) -> Lease:
-        return self._reply(wall, [], [], 0.0, again_s, news=False)
+        return self._reply(wall, [], 0.0, again_s, news=False)
 
     def _reply(
         self,
         wall: float,
-        permits: list[int],
-        delays: list[float],
+        lent: list[tuple[float, int, int]],
         valid_s: float,
         again_s: float,
         *,
@@ -222,8 +253,8 @@ class Coordinator:
         own_cap = stopped is not None and self.pace.stopped_by_own_cap
         return Lease(
             epoch=self.epoch,
-            permits=permits,
-            delays_s=delays,
+            permits=[permit for _, permit, _ in lent],
+            delays_s=[delay for delay, _, _ in lent],
             valid_s=valid_s,
             again_s=again_s,
             wall=wall,
@@ -231,6 +262,7 @@ class Coordinator:
             own_cap=own_cap,
             news=news,
             proven=self._tally["accepted"] > 0,
+            lanes=[lane for _, _, lane in lent] if isinstance(self.pace, SharedLanes) else [],
         )
 
     def _take_permit(self) -> int:

@@ -33,7 +33,7 @@ class Lessee:
         self, name: str, *, calls: int, tell: Callable[[], None], most: int = _MOST
     ) -> None:
         self._name, self._left, self._most, self._tell = name, calls, most, tell
-        self._slots: deque[tuple[float, int]] = deque()
+        self._slots: deque[tuple[float, int, int]] = deque()
         self._flying: dict[int, tuple[int, float]] = {}
         self._seen: list[tuple[int, Verdict, float, float, int | None, Mapping[str, str]]] = []
         self._epoch = 0
@@ -52,8 +52,8 @@ class Lessee:
 
     @property
     def lane(self) -> int:
-        """There is one credential: leases are for one."""
-        return 0
+        """For which of several keys the next call's permit is."""
+        return self._slots[0][2] if self._slots else 0
 
     def more(self, count: int) -> None:
         """So many calls more have become known."""
@@ -65,7 +65,7 @@ class Lessee:
         """When one call may leave; None while there is no permit."""
         slots = self._slots
         while slots and now > slots[0][0] + self._valid_s:
-            _, permit = slots.popleft()
+            _, permit, _ = slots.popleft()
             self._seen.append((permit, Verdict.UNUSED, now, now, None, {}))
         if not self._hungry and self._stopped is None and self._is_short():
             self._hungry = True
@@ -82,7 +82,7 @@ class Lessee:
 
     def sent(self, call: int, now: float) -> None:
         """A call left, with the oldest permit."""
-        due, permit = self._slots.popleft()
+        due, permit, _ = self._slots.popleft()
         # Permits that are late go out one after the other, as they would have.
         self._ready_at = max(due, now - _LATE_S) + self._spacing_s
         self._flying[call] = (permit, now)
@@ -107,7 +107,8 @@ class Lessee:
         self._end(call, Verdict.FAILED, now, None, {})
 
     def denied(self, call: int, now: float, *, status: int) -> None:
-        """The API said "you may not"."""
+        """The API said "you may not"; with another key it may go again."""
+        self._left += 1
         self._end(call, Verdict.DENIED, now, status, {})
 
     def cancelled(self, call: int, now: float) -> None:
@@ -154,7 +155,7 @@ class Lessee:
     def ask(self, now: float, *, closing: bool = False) -> Ask:
         """The message: what is wanted, and what was seen since the last one."""
         if closing:
-            for _, permit in self._slots:
+            for _, permit, _ in self._slots:
                 self._seen.append((permit, Verdict.UNUSED, now, now, None, {}))
             self._slots.clear()
         seen, self._seen = self._seen, []
@@ -186,8 +187,9 @@ class Lessee:
         self._lot, self._valid_s = len(lease.permits), lease.valid_s
         span = lease.delays_s[-1] - lease.delays_s[0]
         self._spacing_s = span / (self._lot - 1) if self._lot > 1 else 0.0
-        for permit, delay in zip(lease.permits, lease.delays_s, strict=True):
-            self._slots.append((now + delay, permit))
+        lanes = lease.lanes or [0] * self._lot
+        for permit, delay, lane in zip(lease.permits, lease.delays_s, lanes, strict=True):
+            self._slots.append((now + delay, permit, lane))
 
     def stop(self, reason: str) -> None:
         """Let no call leave any more."""

@@ -72,6 +72,8 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     """Nothing but the end of a call brings the next permit: tell of it at once."""
     proven: bool = False
     """A call of somebody has been accepted."""
+    lanes: list[int] = []
+    """Which of several keys each permit is for; empty if there is one."""
 
 
 ENCODER: Final = msgspec.msgpack.Encoder()

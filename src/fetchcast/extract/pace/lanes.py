@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import ClassVar, Final
 
 from fetchcast.extract.pace.caps import Caps
 from fetchcast.extract.pace.controller import Pace
@@ -31,6 +31,8 @@ class Lanes:
         wall: The time of day now (seconds since 1970, UTC).
     """
 
+    _kind: ClassVar[type[Pace]] = Pace
+
     def __init__(
         self,
         options: PaceOptions,
@@ -44,7 +46,7 @@ class Lanes:
         share = max(1, max_connections // len(memories))
         each = PaceOptions(quota=quota)
         self.paces: Final = [
-            Pace(each, memory=memory, max_connections=share, wall=wall) for memory in memories
+            self._kind(each, memory=memory, max_connections=share, wall=wall) for memory in memories
         ]
         self.lane = 0
         """With which key the call leaves that `next` allows."""
@@ -56,15 +58,18 @@ class Lanes:
 
     def next(self, now: float) -> float | None:
         """See `Pace.next`; notes the lane."""
+        own = self._own(now)
+        return own if own is None or own > now else self._next_lane(now)
+
+    def _own(self, now: float) -> float | None:
+        """When your own caps let a call leave; None if none may, before something changes."""
         if not self._begun:
             self._begun = True
             self._caps.begin(now)
         if self._is_stopped() or len(self._flying) >= self._most:
             return None
         own = self._caps.ready(now)
-        if own > now:
-            return None if self._is_stopped() else own
-        return self._next_lane(now)
+        return None if self._is_stopped() else own
 
     def _is_stopped(self) -> bool:
         return self._caps.stopped is not None
