@@ -54,7 +54,7 @@ class Cutter:
     Args:
         requests: The calls; what follows from answers may become known later.
         job: What all shards have in common.
-        size: How many calls a shard should have, after so many were cut; a power of two.
+        size: How many calls a shard should have, now; a power of two.
         slots: How many shards are done at once.
     """
 
@@ -62,7 +62,7 @@ class Cutter:
         self,
         requests: Iterator[Request],
         job: Job,
-        size: Callable[[int], int],
+        size: Callable[[], int],
         slots: Callable[[], int],
     ) -> None:
         self._requests, self._job, self._size, self._slots = requests, job, size, slots
@@ -70,7 +70,6 @@ class Cutter:
         self._open: dict[str, Shard] = {}
         self._tries: Counter[str] = Counter()
         self._stopped = False
-        self._cut_calls = 0
 
     def __iter__(self) -> Cutter:
         return self
@@ -83,7 +82,7 @@ class Cutter:
 
     def _cut(self) -> Shard:
         calls: list[Request] = []
-        size = self._size(self._cut_calls)
+        size = self._size()
         if is_wave := isinstance(self._requests, Waves):
             # A list is one worker's, however long it is: none may have all of them.
             slots = max(1, self._slots())
@@ -95,7 +94,6 @@ class Cutter:
                 break
         if not calls:
             raise StopIteration
-        self._cut_calls += len(calls)
         digest = blake2b("".join(call.key for call in calls).encode(), digest_size=10)
         return Shard(digest.hexdigest(), msgspec.msgpack.encode(calls))
 
@@ -235,16 +233,13 @@ class Cluster:
             epoch=1 + int(self.clock.now() * 1000) % (1 << 31),
         )
 
-    def _shard_calls(self, cut: int) -> int:
-        """How many calls keep a slot busy for as long as the file says, at the present pace.
-
-        Fewer towards the end, or the last ones would be asked by one slot alone.
-        """
+    def _shard_calls(self) -> int:
+        """How many calls keep a slot busy for as long as the file says, at the present pace."""
         slots = max(1, self.executor.slots)
         rates = [one.rate for one in self.pace.tally.learnt if one.rate is not None]
         rate = self.pipeline.limits.max_rate or sum(rates)
         wanted = self.pipeline.executor.shard_s * rate / slots if rate else _CALLS
-        wanted = min(wanted, max(0, self.total - cut) / (_SHARDS_A_SLOT * slots))
+        wanted = min(wanted, self.total / (_SHARDS_A_SLOT * slots))
         # In steps, so that a pace that wavers cuts the same shards.
         return 1 << int(max(_FEWEST_CALLS, min(_MOST_CALLS, wanted))).bit_length() - 1
 
