@@ -4,6 +4,7 @@ import asyncio
 import re
 from base64 import b64encode
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -299,6 +300,11 @@ async def test_a_log_in_whose_answer_has_no_token_says_so(tmp_path: Path) -> Non
     assert "the answer has nothing at token = 'data.token'" in (report.stopped or "")
 
 
+def far_from_now() -> str:
+    """Half a day away, as the file writes it."""
+    return f"{datetime.now(UTC) + timedelta(hours=12):%H:00} UTC"
+
+
 async def test_keys_in_rotation_have_a_quota_each_and_a_memory_each(tmp_path: Path) -> None:
     """Three keys of 40 calls a day make 120; the next run of that day makes none."""
     seen: Counter[str] = Counter()
@@ -310,7 +316,8 @@ async def test_keys_in_rotation_have_a_quota_each_and_a_memory_each(tmp_path: Pa
     env = {f"K{n}": f"canary-key-{n}" for n in range(3)}
     auth = (
         '[api.auth]\ntype = "api_key"\nkey = ["${K0}", "${K1}", "${K2}"]\n'
-        'quota = { requests = 40, per = "day" }'
+        # Not around midnight: a quota that resets soon is waited for.
+        f'quota = {{ requests = 40, per = "day", resets = "{far_from_now()}" }}'
     )
     async with running_api({"*": count}) as api:
         first = await run(tmp_path, api.url, auth, calls=150, env=env)

@@ -6,6 +6,7 @@ import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -167,7 +168,9 @@ async def test_each_of_several_keys_has_its_pace_and_its_quota(
         seen[asked.headers["x-api-key"]] += 1
         return Reply(200, {"Content-Type": "application/json"}, b'{"rows": []}')
 
-    auth = KEYS + 'quota = { requests = 40, per = "day" }\n'
+    # Not around midnight: a quota that resets soon is waited for.
+    resets = f"{datetime.now(UTC) + timedelta(hours=12):%H:00} UTC"
+    auth = KEYS + f'quota = {{ requests = 40, per = "day", resets = "{resets}" }}\n'
     first, second = await with_keys(tmp_path / "a", [cluster.address, "local"], count, auth)
     assert first.end is second.end is RunEnd.STOPPED
     assert "none of the 3 keys can be used: your quota of 40 calls" in (first.stopped or "")
