@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 
 import msgspec
@@ -18,7 +18,7 @@ from fetchcast.testing.simulation.gates import (
     SlidingLog,
     TokenBucket,
 )
-from fetchcast.testing.simulation.world import Books, Network, Outage, Server, run
+from fetchcast.testing.simulation.world import Books, Network, Outage, Server, Stalls, run
 
 
 def _network() -> Network:
@@ -422,3 +422,89 @@ def test_a_refusal_that_comes_late_is_no_opening() -> None:
 
     assert _took(books) <= 1.1 * 16.05
     assert books.refused <= 400
+
+
+@pytest.mark.parametrize("seed", [2, 5, 14, 22])
+def test_a_machine_that_stands_still_now_and_then_never_ends_at_one_call_at_a_time(
+    seed: int,
+) -> None:
+    """nginx ``burst=0``: calls that leave in a lump are refused, and that is no level of one."""
+    server = Server(
+        network=Network(one_way_s=0.0002, jitter_s=0.0003, service_s=0.05, spread=0.1),
+        gates=[LeakyBucket(400, 0, nodelay=False, tick_s=0.001)],
+    )
+    stalls = Stalls(every_s=0.5, shortest_s=0.02, longest_s=0.2, seed=seed + 100)
+
+    books = run(server, Pace(PaceOptions()), calls=3000, seed=seed, until=600, stalls=stalls)
+
+    assert _took(books) <= 3000 / 400 / 0.25  # A third of it before; one call at a time: 171 s.
+
+
+@pytest.mark.parametrize("seed", [2, 12])
+def test_a_wait_on_a_machine_that_stands_still_is_measured_by_what_passed_between(
+    seed: int,
+) -> None:
+    """The time that the machine stood still is none in which the bucket let nothing pass."""
+    server = Server(
+        network=Network(one_way_s=0.0002, jitter_s=0.0003, service_s=0.05, spread=0.1),
+        gates=[TokenBucket(400, 20, retry_after=True)],
+    )
+    stalls = Stalls(every_s=0.5, shortest_s=0.02, longest_s=0.2, seed=seed + 100)
+
+    books = run(server, Pace(PaceOptions()), calls=3000, seed=seed, until=600, stalls=stalls)
+
+    assert _took(books) <= 3000 / 400 / 0.45
+
+
+@pytest.mark.parametrize(
+    ("gate", "calls"),
+    [
+        (lambda: TokenBucket(50, 50), 2000),
+        (lambda: TokenBucket(2, 3), 400),
+        (lambda: TokenBucket(50, 50, retry_after=True), 2000),
+        (lambda: LeakyBucket(50, 20, nodelay=True), 2000),
+        (lambda: FixedWindow(100, 10.0), 900),
+        (lambda: FixedWindow(100, 10.0, hints="retry-after"), 900),
+    ],
+    ids=["bucket", "slow bucket", "retry-after", "nginx", "window", "told window"],
+)
+def test_whatever_was_found_is_half_the_price_the_next_time(
+    gate: Callable[[], Gate], calls: int
+) -> None:
+    """At most half of the refusals, and no longer."""
+    cold, pace = _run(gate(), calls=calls)
+    kept = msgspec.json.encode(pace.learnt(1_790_000_000.0))
+    memory = msgspec.json.decode(kept, type=Learnt)
+
+    again = Pace(PaceOptions(), memory=memory, wall=1_790_000_600.0)
+    warm, _ = _run(gate(), calls=calls, pace=again)
+
+    assert warm.refused <= cold.refused / 2
+    assert _took(warm) <= _took(cold) * 1.03
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_a_bucket_that_changed_meanwhile_is_met_anew(factor: float) -> None:
+    """What is remembered is a hint: a run with it is hardly worse than one without."""
+    cold, pace = _run(TokenBucket(50, 50), calls=2000)
+    memory = pace.learnt(1_790_000_000.0)
+
+    again = Pace(PaceOptions(), memory=memory, wall=1_790_000_600.0)
+    warm, _ = _run(TokenBucket(50 * factor, 50 * factor), calls=2000, pace=again)
+    first, _ = _run(TokenBucket(50 * factor, 50 * factor), calls=2000)
+
+    assert warm.refused <= first.refused
+    assert _took(warm) <= _took(first) * 1.05
+
+
+def test_an_early_question_that_was_in_vain_is_not_asked_in_every_window() -> None:
+    """Windows on the clock: the whole second since our first call is no beginning, ever."""
+    wall0 = 1_790_000_003.7
+    server = Server(
+        network=_network(),
+        gates=[FixedWindow(100, 10.0, wall0=wall0, aligned=True, hints="x-epoch")],
+    )
+
+    books = run(server, Pace(PaceOptions()), calls=1500, seed=3, wall0=wall0, until=10_000)
+
+    assert books.refused <= 1

@@ -12,12 +12,14 @@ from typing import Final
 
 _MOST_MARKS: Final = 128
 _STEPS: Final = 24
+_CLEARLY: Final = 2.0  # Fewer calls than were saved, and some, tell nothing of what flowed in.
+_NOISE: Final = 20
 
 
 class Bucket:
     """Stretches without a refusal, each from a known filling to an empty bucket."""
 
-    __slots__ = ("_emptied_at", "_first", "_marks", "_step", "began_at", "began_with", "waited")
+    __slots__ = ("_emptied_at", "_first", "_marks", "_step", "began_at", "began_with", "least", "waited")
 
     def __init__(self) -> None:
         self._marks: list[tuple[float, int]] = []
@@ -27,6 +29,8 @@ class Bucket:
         """How long the bucket had filled, unspent, when this stretch began."""
         self.began_with = 0
         """Calls sent before this stretch."""
+        self.least = 0.0
+        """The rate that at least flowed in over some part of the last stretch."""
         self._first: list[tuple[float, int]] | None = None
 
     def begin(self, now: float, serial: int) -> None:
@@ -53,6 +57,7 @@ class Bucket:
         """
         curve = [(at - then, serial - 1 - count) for then, count in self._marks if then <= at]
         self._marks, self._emptied_at = [], at
+        self.least = 0.0
         if not curve:
             return None
         if self._first is None:
@@ -61,6 +66,9 @@ class Bucket:
             return None
         if most == inf:
             return None
+        saved = _burst(self._first, 0.0)
+        many = _CLEARLY * saved + _NOISE
+        self.least = max(((n - saved) / lasted for lasted, n in curve if n > many), default=0.0)
         low, high = 0.0, most
         for _ in range(_STEPS):
             rate = (low + high) / 2

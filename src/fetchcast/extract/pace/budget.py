@@ -21,6 +21,7 @@ class Allowance:
     """One allowance: ``left`` calls until ``resets_at``."""
 
     __slots__ = (
+        "_asked_at",
         "_asked_early",
         "_first_told",
         "_is_moment",
@@ -58,6 +59,7 @@ class Allowance:
         self._first_told = (0.0, 0.0)  # When the window's first answer came, and what it said.
         self._is_moment = False  # Whether the API tells a moment, not how long it is until then.
         self._asked_early = False  # And in vain: the window does not begin with our first call.
+        self._asked_at = float("-inf")
         self._used_up = False  # Only a window that was ever used up is worth pacing.
 
     def tell(self, told: Budget, sent_at: float, now: float, on_wire: int) -> None:
@@ -72,7 +74,8 @@ class Allowance:
         # later: the first call that finds out pays for the others.
         ends = now + reset + self._late_s
         if sent_at + max(0.0, reset - _TICK_S) > self.resets_at + _NEWER_S:
-            self._asked_early = self._asked_early and sent_at > self.resets_at
+            # In vain, if the window had to end as expected before a new one began.
+            self._asked_early = self._asked_early and self._rolled_at > self._asked_at
             self._begin(now, ends, remaining, max(0, remaining - on_wire), sent_at)
         elif self._told:
             since, said = self._first_told
@@ -137,6 +140,6 @@ class Allowance:
     def spend(self, now: float) -> None:
         """A call left."""
         if self.left <= 0:
-            self._asked_early = True  # In vain, unless an answer says that a window has begun.
+            self._asked_early, self._asked_at = True, now
         self.left -= 1
         self._spent_at = now

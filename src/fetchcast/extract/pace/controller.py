@@ -162,6 +162,7 @@ class Pace(Reactions):
         self._last_sent_at = now
         if self._rate.limit is not None:
             self._rate.spend(now)
+            group.close = group.close or self._rate.is_close
             if self._rate.hint_s > 0:
                 self._bucket.mark(now, self._serial)
 

@@ -156,9 +156,13 @@ class Level:
         assert self.cap is not None
         if self.raised_from is not None and self.clean < max(_SOON, 3 * self.cap):
             # It only seemed to fit.
-            self.rubber += self.cap >= 2 * self.raised_from
+            stretched = self.cap >= 2 * self.raised_from
+            self.rubber += stretched
             self.cap, self.raised_from = self.raised_from, None
             self.question_refused()
+            if stretched:
+                # No level does that: look again soon, or one at a time may go on for minutes.
+                self.gap = min(self.gap, self.cap + 10.0 * 4**self.trials_lost)
             return
         self.settled = (self.settled or self.remembered) and level >= _NEAR * self.cap
         self.raised_from, self.remembered = None, False

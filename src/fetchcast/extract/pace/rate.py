@@ -13,10 +13,13 @@ from typing import Final
 from fetchcast.extract.pace.recalled import Recalled
 
 _DEPTH_S: Final = 0.002
+_CLOSE: Final = 0.8  # Of the gap between two calls; closer, the second made up for a late one.
+_BUSY: Final = 0.6
 _TARGET: Final = 0.01  # The share of refused calls at which growth and cuts balance.
 _CUT: Final = 0.97
 _ENOUGH: Final = 5  # Accepted calls between two refusals that make a measurement.
 _ROUGH: Final = 0.92  # The first measurement after a wait.
+_ROUGHLY: Final = 1.3
 _MANY: Final = 30
 _ROW: Final = 3  # So many refusals in a row, with nothing measured, and it is far too fast.
 _SLOWEST: Final = 1 / 30
@@ -32,7 +35,9 @@ class Rate:
         "_anchor_refused",
         "_anchor_serial",
         "_last_at",
+        "_depth_s",
         "_last_serial",
+        "_left_at",
         "_met",
         "_recalled",
         "calls",
@@ -40,6 +45,7 @@ class Rate:
         "clean",
         "climbing",
         "hint_s",
+        "is_close",
         "lag_s",
         "limit",
         "ready_at",
@@ -74,6 +80,10 @@ class Rate:
         """How many times more rarely the rate is doubted."""
         self._recalled: Recalled | None = None
         """What an earlier run met, until this one has met it too, or another."""
+        self._left_at = 0.0
+        self.is_close = False
+        """Whether the last call left sooner after the one before than the pace says."""
+        self._depth_s = _DEPTH_S
         self._met = 0.0
         """What was remembered and is so still."""
         self._anchor_at: float | None = None
@@ -113,10 +123,12 @@ class Rate:
         if self._recalled is not None:
             self._recalled.spend(now)
             if self._recalled.has_saved:
-                self.ready_at = now
+                self.ready_at = self._left_at = now
                 return
         # A timer that comes late may be made up for, but only for two milliseconds.
-        self.ready_at = max(self.ready_at, now - _DEPTH_S) + gap
+        self.is_close = now - self._left_at < _CLOSE * gap
+        self._left_at = now
+        self.ready_at = max(self.ready_at, now - self._depth_s) + gap
 
     def accepted(self, latency: float) -> None:
         """A call passed: go a little faster, if the pace is what holds calls back."""
@@ -167,8 +179,13 @@ class Rate:
         if self._anchor_at is None or serial <= self._anchor_serial:
             self._anchor(sent_at, serial)
             return None
-        passed = serial - self._anchor_serial - 1 - self._anchor_refused
+        sent = serial - self._anchor_serial
+        passed = sent - 1 - self._anchor_refused
         lasted = sent_at - self._anchor_at
+        if self.limit is not None and sent < _BUSY * self.limit * lasted:
+            # So much less was asked for than may be that the bucket has filled up meanwhile.
+            self._anchor(sent_at, serial)
+            return None
         if lasted <= 0 or passed < _ENOUGH:
             self._anchor_refused += 1
             return None
@@ -190,8 +207,13 @@ class Rate:
         passed, lasted = sent - self._anchor_refused, self._last_at - self._anchor_at
         return passed / lasted if passed >= _ENOUGH and lasted > 0 else None
 
-    def after_wait(self, passed: int, lasted: float, waited: float, measured: float | None) -> None:
-        """Refused again ``lasted`` after a wait: what was saved meanwhile passed too."""
+    def after_wait(
+        self, passed: int, lasted: float, waited: float, measured: float | None, least: float
+    ) -> None:
+        """Refused again ``lasted`` after a wait: what was saved meanwhile passed too.
+
+        Over some part of that time at least ``least`` a second flowed in.
+        """
         assert self.limit is not None
         if self._is_met():
             return
@@ -200,8 +222,9 @@ class Rate:
         if measured is None or passed < _MANY or measured > _CUT * self.limit:
             # Of so few calls jitter alone may have had one refused; or nothing was measured.
             low, high = passed / (lasted + waited), passed / lasted
-            self.top = min(self.limit, high)
-            slower = (low * high) ** 0.5
+            # Over all of that time it was climbing, or this machine stood still in it.
+            self.top = min(self.limit, max(high, _ROUGHLY * least))
+            slower = max((low * high) ** 0.5, _ROUGH * least)
         else:
             self.top = min(self.limit, measured)
             slower = (_ROUGH if self.climbing else _CUT) * measured
@@ -221,6 +244,14 @@ class Rate:
     def distrust(self) -> None:
         """Nothing passes any more: whatever was remembered is no help."""
         self._recalled, self.remembered = None, False
+
+    def too_close(self) -> bool:
+        """A call that made up for a late one was refused; whether that was to blame.
+
+        A bucket that saves nothing refuses the second of two such calls, at any pace.
+        """
+        to_blame, self._depth_s = self._depth_s > 0, 0.0
+        return to_blame
 
     def unanchor(self) -> None:
         """What was measured from is too long ago, or the bucket filled up since."""

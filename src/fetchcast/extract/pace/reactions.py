@@ -33,6 +33,7 @@ _VERIFICATIONS: Final = 4
 _CONFIRMED_BY: Final = 3  # More calls than fit at once.
 _ROW: Final = 4  # So many fresh refusals in a row shut the door: level ...
 _ROW_OF_RATE: Final = 3  # ... and pace.
+_TRIES: Final = 3  # A pace on trial may be far too fast at first.
 _SMALL: Final = 6  # So few at once are easily a bucket's few tokens.
 _LEFTOVER: Final = 0.3  # Less of a window than this was left of the one before.
 _SOON_AGAIN: Final = 200  # Calls; shut again before as many is no chance.
@@ -203,11 +204,16 @@ class Reactions(State):
         if self._row >= _ROW:
             level.cap = self._cap_before or level.cap
             self._shut(now)
+        elif group.is_alone and self._window.base is not None:
+            # Nothing else was in flight, so it is no level; what passed says how fast to begin.
+            self._doubted = level.cap
+            self._rate.begin(level.cap / self._window.base, now, climbing=True)
+            level.forget()
         elif group.asked and level.asked:
             level.question_refused()
             if level.questions_failed == (2 if level.cap <= _SMALL else 5):
                 self._begin_trial(now, unasked=False)
-        elif group.level >= _SAME_LEVEL * level.cap:
+        elif group.level >= _SAME_LEVEL * min(level.cap, level.raised_from or level.cap):
             level.lowered(group.level)
             if level.unasked >= (2 if level.cap <= _SMALL else 3) or level.rubber > 1:
                 level.rubber = 0
@@ -219,10 +225,11 @@ class Reactions(State):
 
     def _too_fast(self, group: Group, sent_at: float, now: float) -> None:
         measured = self._rate.measure(sent_at, group.latest)
-        if self._row >= _ROW_OF_RATE:
+        if self._row >= _ROW_OF_RATE + (_TRIES if self._trial is not None else 0):
             self._shut(now)
             return
-        self._rate.refused(measured)
+        if not (group.close and self._rate.too_close()):
+            self._rate.refused(measured)
 
     def _told_to_wait(self, group: Group, sent_at: float, now: float, wait: float) -> None:
         """Retry-After: the whole scope waits, then goes on at a pace that should not be refused."""
@@ -249,7 +256,7 @@ class Reactions(State):
             rate.begin(max(2 / latency, _OF_FIRST * passed / lasted), now, climbing=True)
         else:
             lasted = max(1e-3, sent_at - bucket.began_at)
-            rate.after_wait(passed, lasted, rate.hint_s, measured)
+            rate.after_wait(passed, lasted, rate.hint_s, measured, bucket.least)
         rate.hint_s = wait
         rate.unanchor()
         rate.measure(sent_at, group.latest)

@@ -35,13 +35,18 @@ RAMP: Final = 5
 class Group:
     """Calls that left at one moment, with no event between them."""
 
-    __slots__ = ("asked", "before", "latest", "refused", "sent", "sent_at", "serial")
+    __slots__ = ("asked", "before", "close", "latest", "refused", "sent", "sent_at", "serial")
 
     def __init__(self, before: int, sent_at: float, serial: int) -> None:
         self.before, self.sent_at, self.serial = before, sent_at, serial
         self.sent = self.refused = 0
         self.latest = serial
-        self.asked = False
+        self.asked = self.close = False
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nothing else was in flight: no limit on calls at once refuses that."""
+        return self.before + self.sent - self.refused <= 0
 
     @property
     def level(self) -> int:

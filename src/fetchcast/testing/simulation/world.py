@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush, heapreplace
@@ -55,6 +56,38 @@ class Network:
         """Of one call to a server that is not pressed."""
         mean_service: float = self.service_s * 2.718281828459045 ** (self.spread**2 / 2)
         return 2 * (self.one_way_s + self.jitter_s) + mean_service
+
+
+class Stalls:
+    """The client's machine stands still now and then: whatever is due meanwhile happens at its end.
+
+    Answers come late, calls whose time came leave in a lump, and what was on its way arrives in one.
+
+    Args:
+        every_s: Mean time between two of them.
+        shortest_s: And
+        longest_s: how long they last.
+        seed: Of when they come.
+    """
+
+    def __init__(
+        self, *, every_s: float, shortest_s: float, longest_s: float, seed: int = 0
+    ) -> None:
+        self._every_s, self._lasts_s = every_s, (shortest_s, longest_s)
+        self._random = Random(seed)  # noqa: S311  a model
+        self._begins: list[float] = []
+        self._ends: list[float] = []
+
+    def over(self, at: float) -> float:
+        """``at``, or the end of the stall that ``at`` is in."""
+        while not self._ends or self._ends[-1] <= at:
+            begin = (self._ends[-1] if self._ends else 0.0) + self._random.expovariate(
+                1 / self._every_s
+            )
+            self._begins.append(begin)
+            self._ends.append(begin + self._random.uniform(*self._lasts_s))
+        place = bisect_right(self._begins, at) - 1
+        return max(at, self._ends[place]) if place >= 0 else at
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,10 +195,11 @@ def run(
     connections: int = 256,
     timeout_s: float = 30.0,
     until: float = 1e9,
+    stalls: Stalls | None = None,
 ) -> Books:
     """Make ``calls`` calls, each until it is accepted, or until virtual time ``until``."""
     world = _World(server, client, calls, seed=seed, connections=connections)
-    world.wall0, world.timeout_s = wall0, timeout_s
+    world.wall0, world.timeout_s, world.stalls = wall0, timeout_s, stalls
     return world.run(until)
 
 
@@ -180,6 +214,7 @@ class _World:
         self._random = Random(seed)  # noqa: S311  a model of jitter
         self.wall0 = 0.0
         self.timeout_s = 30.0
+        self.stalls: Stalls | None = None
         self._free = list(range(connections))
         self._events: list[tuple[float, int, int, int, Mapping[str, str]]] = []
         self._order = 0
@@ -193,10 +228,14 @@ class _World:
         while books.accepted < books.calls:
             wake = self._send(now)
             if events and (wake is None or events[0][0] <= wake):
-                now, _, kind, call, headers = heappop(events)
+                at, _, kind, call, headers = heappop(events)
+                if self.stalls is not None and (later := self.stalls.over(at)) > at:
+                    self._push(later, kind, call, headers)
+                    continue
+                now = at
                 self._happens(now, kind, call, headers)
             elif wake is not None:
-                now = wake
+                now = wake if self.stalls is None else max(now, self.stalls.over(wake))
             else:
                 return books  # The client waits for an event and there is none: it is stuck.
             if now > until:
