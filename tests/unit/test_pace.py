@@ -486,7 +486,7 @@ def test_whatever_was_found_is_half_the_price_the_next_time(
 @pytest.mark.parametrize("factor", [0.5, 3.0])
 def test_a_bucket_that_changed_meanwhile_is_met_anew(factor: float) -> None:
     """What is remembered is a hint: a run with it is hardly worse than one without."""
-    cold, pace = _run(TokenBucket(50, 50), calls=2000)
+    _, pace = _run(TokenBucket(50, 50), calls=2000)
     memory = pace.learnt(1_790_000_000.0)
 
     again = Pace(PaceOptions(), memory=memory, wall=1_790_000_600.0)

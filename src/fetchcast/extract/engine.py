@@ -23,6 +23,7 @@ from fetchcast.events import (
     Sent,
 )
 from fetchcast.extract.auth.credentials import Credentials, Rejected, Signed
+from fetchcast.extract.pace.routes import Routes
 from fetchcast.extract.retry import RetryOptions, delay_s
 from fetchcast.extract.rules import (
     AnswerOptions,
@@ -139,6 +140,7 @@ class Engine:
     ) -> None:
         self._transport, self._limiter, self._sink = transport, limiter, sink
         self._tell, self._clock, self._rules = events, clock, rules
+        self._routes = limiter if isinstance(limiter, Routes) else None
         self._retry, self._credentials, self._follow = retry, credentials, follow
         self._flying: dict[int, tuple[Call, Handle, Signed]] = {}
         self._scheduler = Scheduler(iter(()))
@@ -157,14 +159,16 @@ class Engine:
         self._unsaid = 0
         credentials.watch(self._on_credentials)
 
-    async def run(self, requests: Iterator[Request]) -> Stopped | None:
+    async def run(self, *requests: Iterator[Request]) -> Stopped | None:
         """Ask ``requests``; returns why some were left unasked, or None if every one ended.
+
+        Several are asked one after the other, unless their routes have limits of their own.
 
         The end of one call starts the next, without this coroutine: it wakes when time must pass,
         when the sink is full, and when nothing is in flight any more. Cancelled, it drops what is
         on the wire; what had arrived has been handed to the sink.
         """
-        self._scheduler = Scheduler(requests)
+        self._scheduler = Scheduler(*requests)
         self._loop = asyncio.get_running_loop()
         try:
             while True:
@@ -210,10 +214,13 @@ class Engine:
         # With nothing in flight there is no event to wait for.
         self._look_at = None if self._flying else now + _IDLE_S
         scheduler, limiter, sign = self._scheduler, self._limiter, self._credentials.sign
-        ask = limiter.next
+        ask, routes = limiter.next, self._routes
         while not (self._full or self._broken):
-            call = scheduler.peek(now)
-            at = scheduler.due() if call is None else ask(now)
+            if routes is None:
+                call = scheduler.peek(now)
+                at = scheduler.due() if call is None else ask(now)
+            else:
+                call, at = scheduler.choose(now, routes.next_on, are_apart=bool(routes.apart))
             if call is None or at is None or at > now:
                 self._look_at = at if at is not None else self._look_at
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from typing import Final
 
@@ -23,6 +23,8 @@ class Call(msgspec.Struct, eq=False):
     """How often it met a token that had run out, or a key that is no good."""
 
 
+_ASIDE: Final = 256
+"""So many calls of one route wait beside the others; more are not drawn from its plan."""
 _MANY: Final = 32
 """So many answers with children left to ask: the lists they come from can wait."""
 
@@ -35,15 +37,18 @@ class Scheduler:
     the pages that name them, pages wait.
     """
 
-    def __init__(self, requests: Iterator[Request]) -> None:
-        self._requests = requests
+    def __init__(self, *plans: Iterator[Request]) -> None:
+        self._plans = deque(plans)
+        self._aside: dict[str, deque[Call]] = {}
+        self._paused: dict[str, list[Iterator[Request]]] = {}
+        self._turn: str | None = None
+        self._is_planned = False
         self._pages: deque[Iterator[Request]] = deque()
         self._children: list[Iterator[Request]] = []
         self._again: deque[Call] = deque()
         self._later: list[tuple[float, int, Call]] = []
         self._drawn: Call | None = None
         self._count = 0
-        self._exhausted = False
 
     def peek(self, now: float) -> Call | None:
         """The call that should leave next, or None if none is ready; it stays until `take`."""
@@ -54,8 +59,59 @@ class Scheduler:
             return later[0][2]
         return self._drawn or self._draw()
 
+    def choose(
+        self, now: float, ask: Callable[[float, str], float | None], *, are_apart: bool
+    ) -> tuple[Call | None, float | None]:
+        """The call that should leave now, and that it may; or None, and when to look again.
+
+        Args:
+            now: The moment.
+            ask: When a call of a route may leave; its resource is a call's route.
+            are_apart: Whether some routes have limits of their own. Calls of a route that has to
+                wait are then set aside for those of another.
+        """
+        soonest: float | None = None
+        for route, calls in self._aside.items():
+            due = ask(now, route)
+            if due is not None and due <= now:
+                self._turn = route
+                return calls[0], due
+            soonest = _sooner(soonest, due)
+        self._turn = None
+        while (call := self.peek(now)) is not None:
+            route = call.request.resource
+            due = None if route in self._aside else ask(now, route)
+            if due is not None and due <= now:
+                return call, due
+            soonest = _sooner(soonest, due)
+            if not (are_apart and self._set_aside(route, now)):
+                return None, soonest
+        return None, _sooner(soonest, self.due())
+
+    def _set_aside(self, route: str, now: float) -> bool:
+        """Make way for calls of other routes; False if too many of this one wait already."""
+        calls = self._aside.get(route, ())
+        if len(calls) >= _ASIDE and self.peek(now) is self._drawn:
+            if not (self._is_planned and self._plans):
+                return False
+            self._paused.setdefault(route, []).append(self._plans.popleft())
+        self._aside.setdefault(route, deque()).append(self.take(now))
+        return True
+
+    def _take_aside(self, route: str) -> Call:
+        calls = self._aside[route]
+        call = calls.popleft()
+        if not calls:
+            del self._aside[route]
+        if len(calls) < _ASIDE // 2 and route in self._paused:
+            self._plans.extend(self._paused.pop(route))
+        return call
+
     def take(self, now: float) -> Call:
-        """Remove and return what `peek` showed."""
+        """Remove and return what `peek` or `choose` showed."""
+        if self._turn is not None:
+            turn, self._turn = self._turn, None
+            return self._take_aside(turn)
         if self._again:
             return self._again.popleft()
         if self._later and self._later[0][0] <= now:
@@ -78,7 +134,7 @@ class Scheduler:
 
     def finished(self) -> bool:
         """True if nothing waits and the plan is used up."""
-        waiting = self._again or self._later or self._drawn
+        waiting = self._again or self._later or self._drawn or self._aside
         return not waiting and self._draw() is None
 
     def follow(self, pages: Iterator[Request] | None, children: Iterator[Request] | None) -> None:
@@ -89,6 +145,7 @@ class Scheduler:
             self._children.append(children)
 
     def _draw(self) -> Call | None:
+        self._is_planned = False
         request = self._next() if self._pages or self._children else self._planned()
         if request is None:
             return None
@@ -113,6 +170,16 @@ class Scheduler:
         return self._planned()
 
     def _planned(self) -> Request | None:
-        request = None if self._exhausted else next(self._requests, None)
-        self._exhausted = request is None
-        return request
+        while self._plans:
+            if (request := next(self._plans[0], None)) is not None:
+                self._is_planned = True
+                return request
+            self._plans.popleft()
+        return None
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    """The earlier moment; None is no moment at all."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -288,8 +288,7 @@ class Flow:
             if lent:
                 lent.serve(engine)
             try:
-                requests = chain.from_iterable(map(selection.requests, self.plans))
-                return await engine.run(requests)
+                return await engine.run(*map(selection.requests, self.plans))
             finally:
                 self.report.pace = self.explanation()
                 if not lent:  # The row remembers by itself.
@@ -324,6 +323,7 @@ class Flow:
     def check_executor(self) -> None:
         """Refuse at once what a cluster cannot do, before a call is spent."""
         run, options = self.pipeline.executor.run, self.pipeline.executor
+        self.check_limits()
         if options.is_local and options.coordinator is None:
             return
         store_url(self.pipeline)
@@ -339,6 +339,21 @@ class Flow:
                 "row holds the pace of one key"
             )
             raise ConfigError("executor.coordinator", "postgresql://...", expected)
+
+    def check_limits(self) -> None:
+        """Refuse limits of one resource where one pace is held for all of them."""
+        of = next((name for name, one in self.pipeline.resource.items() if one.limits), None)
+        if of is None:
+            return
+        auth, options = self.pipeline.api.auth, self.pipeline.executor
+        several = len(lane_ids(auth)) > 1 or (auth is not None and auth.quota is not None)
+        if several or not options.is_local or options.coordinator is not None:
+            expected = (
+                "none: with several keys, a quota of theirs, or a pace that is shared with other "
+                "processes, one pace is held for all resources; give them in [limits]"
+            )
+            limits = msgspec.to_builtins(self.pipeline.resource[of].limits)
+            raise ConfigError(f"resource.{of}.limits", limits, expected)
 
     def check_origin(self, writer: Writer) -> None:
         """Refuse to mix the answers of two APIs: every row would be there twice."""

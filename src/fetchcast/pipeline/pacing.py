@@ -12,10 +12,10 @@ import msgspec
 from fetchcast.config import Pipeline
 from fetchcast.extract.auth.opening import lane_ids
 from fetchcast.extract.lease import Keys
-from fetchcast.extract.pace import Lanes, Learnt, Pace
+from fetchcast.extract.pace import Lanes, Learnt, Pace, Routes
 from fetchcast.landing.writer import Writer
 
-AnyPace: TypeAlias = Pace | Lanes
+AnyPace: TypeAlias = Pace | Lanes | Routes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,10 @@ class Pacing:
 
     def remember(self, writer: Writer, wall: float) -> None:
         """Leave what was learnt to the next run."""
-        if isinstance(self.pace, Pace):
+        if isinstance(self.pace, Routes):
+            for route, learnt in self.pace.learnt_apart(wall).items():
+                writer.remember(_route(self.scopes[0], route), msgspec.to_builtins(learnt))
+        if isinstance(self.pace, Pace | Routes):
             writer.remember(self.scopes[0], msgspec.to_builtins(self.pace.learnt(wall)))
             return
         self.remember_told(writer, self.pace.learnt(wall), self.pace.counted(wall))
@@ -58,8 +61,19 @@ def open_pacing(pipeline: Pipeline, writer: Writer, *, wall: float) -> Pacing:
     quota = None if auth is None else auth.quota
     most = pipeline.http.max_connections
     memory, keys = _recalled(writer, names[0]), None
-    if quota is None and len(names) == 1:
+    own = {name: one.limits for name, one in pipeline.resource.items() if one.limits is not None}
+    if quota is None and len(names) == 1 and len(pipeline.resource) == 1 and not own:
         pace: AnyPace = Pace(pipeline.limits, memory=memory, max_connections=most, wall=wall)
+    elif quota is None and len(names) == 1:
+        apart = {name: _recalled(writer, _route(names[0], name)) for name in pipeline.resource}
+        pace = Routes(
+            pipeline.limits,
+            own=own,
+            memory=memory,
+            memories={name: learnt for name, learnt in apart.items() if learnt is not None},
+            max_connections=most,
+            wall=wall,
+        )
     else:
         keys = Keys(
             quota=quota,
@@ -82,6 +96,10 @@ def scopes(pipeline: Pipeline) -> tuple[str, ...]:
     place = _place(pipeline.api.base_url)
     # A key is remembered by a digest: what an API allows, it allows to whom it knows.
     return tuple(f"pace {place} {name}".rstrip() for name in lane_ids(pipeline.api.auth))
+
+
+def _route(scope: str, route: str) -> str:
+    return f"{scope} route {route}"
 
 
 def _recalled(writer: Writer, scope: str) -> Learnt | None:

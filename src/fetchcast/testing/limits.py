@@ -76,14 +76,17 @@ async def running_limits(
     refusal_status: int = 503,
     body: bytes = b'{"ok":true}',
     seed: int = 1,
+    routes: Mapping[str, Server] | None = None,
 ) -> AsyncIterator[LimitedApi]:
     """Serve ``server`` on a free port of 127.0.0.1 until the block ends.
 
-    Every path answers alike. ``server.network`` gives the service time; its ways are not used.
+    Every path answers alike, but for those that begin with one of ``routes``: they have limits of
+    their own. ``server.network`` gives the service time; its ways are not used.
     """
     loop = asyncio.get_running_loop()
     api = LimitedApi("", server, LimitBooks(), refusal_status, loop.time())
-    shared = _Shared(api, loop, Random(seed), body)  # noqa: S311  a model of service times
+    random = Random(seed)  # noqa: S311  a model of service times
+    shared = _Shared(api, loop, random, body, routes or {})
     listener = await loop.create_server(lambda: _Connection(shared), "127.0.0.1", 0, backlog=1024)
     port = listener.sockets[0].getsockname()[1]
     api.url = f"http://127.0.0.1:{port}"
@@ -100,9 +103,15 @@ class _Shared:
     """What all connections have in common: the one timeline on which limits are enforced."""
 
     def __init__(
-        self, api: LimitedApi, loop: asyncio.AbstractEventLoop, random: Random, body: bytes
+        self,
+        api: LimitedApi,
+        loop: asyncio.AbstractEventLoop,
+        random: Random,
+        body: bytes,
+        routes: Mapping[str, Server],
     ) -> None:
         self.api, self.loop, self.random, self.body = api, loop, random, body
+        self.routes = {f" {path}".encode(): server for path, server in routes.items()}
         self.connections: set[_Connection] = set()
         reason = HTTPStatus(api.refusal_status).phrase
         self.refused_head = (
@@ -112,37 +121,52 @@ class _Shared:
             f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         ).encode()
 
-    def decide(self, connection: _Connection) -> None:
+    def limits(self, head: bytes | bytearray) -> Server:
+        """Those of the path that ``head`` asks for."""
+        _, space, path = head.partition(b" ")
+        for begins, server in self.routes.items():
+            if (space + path).startswith(begins):
+                return server
+        return self.api.server
+
+    def decide(self, connection: _Connection, server: Server) -> None:
         """A whole request is here: pass it through the gates, answer when it is served."""
         api, books = self.api, self.api.books
         now = self.loop.time() - api.started_at
         api.first_call_at = now if api.first_call_at is None else api.first_call_at
-        for outage in api.server.outages:
+        for outage in server.outages:
             if outage.begin <= now < outage.end:
                 if outage.silent:
                     books.hung += 1
                 else:
                     self._refuse(connection, now, {})
                 return
-        network = api.server.network
+        network = server.network
         service = network.service_s
         if network.spread:
             service *= self.random.lognormvariate(0.0, network.spread)
-        answered, refusal = api.server.serve(now, service)
+        answered, refusal = server.serve(now, service)
         if refusal is not None:
             self._refuse(connection, now, refusal)
             return
         books.inside += 1
         books.most_inside = max(books.most_inside, books.inside)
-        failing = api.server.failing and self.random.random() < api.server.failing
-        self.loop.call_at(api.started_at + answered, self._answer, connection, bool(failing))
+        failing = server.failing and self.random.random() < server.failing
+        self.loop.call_at(
+            api.started_at + answered, self._answer, connection, server, bool(failing)
+        )
 
     def _refuse(self, connection: _Connection, now: float, headers: Mapping[str, str]) -> None:
         self.api.books.refused += 1
         self.api.books.refused_per_bin[int(now / _BIN_S)] += 1
         connection.answer(self.refused_head + _lines(headers) + b"\r\n")
 
-    def _answer(self, connection: _Connection, failing: bool) -> None:  # noqa: FBT001  a callback
+    def _answer(
+        self,
+        connection: _Connection,
+        server: Server,
+        failing: bool,  # noqa: FBT001  a callback
+    ) -> None:
         books = self.api.books
         books.inside -= 1
         if failing:
@@ -153,7 +177,7 @@ class _Shared:
         books.accepted += 1
         books.accepted_per_bin[int(now / _BIN_S)] += 1
         self.api.last_accepted_at = now
-        headers = self.api.server.headers(now)
+        headers = server.headers(now)
         connection.answer(self.accepted_head + _lines(headers) + b"\r\n" + self.body)
 
 
@@ -177,8 +201,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         while (end := self._received.find(_HEAD_END)) >= 0:
+            server = self._shared.limits(self._received[:end])
             del self._received[: end + len(_HEAD_END)]
-            self._shared.decide(self)
+            self._shared.decide(self, server)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc

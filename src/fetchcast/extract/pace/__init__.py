@@ -5,5 +5,16 @@ from fetchcast.extract.pace.explanation import Explanation, Kind, Sureness
 from fetchcast.extract.pace.lanes import Lanes
 from fetchcast.extract.pace.learnt import Learnt
 from fetchcast.extract.pace.options import PaceOptions, Quota
+from fetchcast.extract.pace.routes import Routes
 
-__all__ = ["Explanation", "Kind", "Lanes", "Learnt", "Pace", "PaceOptions", "Quota", "Sureness"]
+__all__ = [
+    "Explanation",
+    "Kind",
+    "Lanes",
+    "Learnt",
+    "Pace",
+    "PaceOptions",
+    "Quota",
+    "Routes",
+    "Sureness",
+]

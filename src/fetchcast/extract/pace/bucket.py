@@ -19,7 +19,16 @@ _NOISE: Final = 20
 class Bucket:
     """Stretches without a refusal, each from a known filling to an empty bucket."""
 
-    __slots__ = ("_emptied_at", "_first", "_marks", "_step", "began_at", "began_with", "least", "waited")
+    __slots__ = (
+        "_emptied_at",
+        "_first",
+        "_marks",
+        "_step",
+        "began_at",
+        "began_with",
+        "least",
+        "waited",
+    )
 
     def __init__(self) -> None:
         self._marks: list[tuple[float, int]] = []

@@ -14,7 +14,10 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Final
 
+from msgspec.structs import replace
+
 from fetchcast.extract.pace.budget import Allowance
+from fetchcast.extract.pace.caps import Caps
 from fetchcast.extract.pace.explain import Known, explain, span
 from fetchcast.extract.pace.explanation import Explanation
 from fetchcast.extract.pace.headers import KNOWN, Hints, read_hints
@@ -25,6 +28,7 @@ from fetchcast.extract.pace.state import BURST, CLOSED, DRAIN, OPEN, RAMP, VERIF
 _SAME_MOMENT_S: Final = 0.005
 _STAGGER: Final = 0.3
 _LONGEST_WAIT_S: Final = 900.0  # Longer, and the run ends cleanly; the next one goes on.
+_TWICE: Final = 2
 _FEW_TO_JUDGE: Final = 10
 _UNLIKE: Final = 500  # So many calls without a refusal: what was refused before counts no more.
 _FAILED_ROW: Final = 5
@@ -60,6 +64,16 @@ class Pace(Reactions):
 
     lane: Final = 0
     """One pace is for one key; see `fetchcast.extract.pace.lanes` for several."""
+
+    @property
+    def caps(self) -> Caps:
+        """The user's own; several paces may share them."""
+        return self._caps
+
+    @caps.setter
+    def caps(self, caps: Caps) -> None:
+        self._caps = caps
+        self._settle()
 
     # --- the question -----------------------------------------------------------------------
 
@@ -346,13 +360,12 @@ class Pace(Reactions):
         """What the next run should know."""
         rate = self._rate
         begin, used = self._caps.quota_state()
-        return Learnt(
+        learnt = Learnt(
             at=wall,
             level=self._known_level(),
             rate=None if self._trial else self._rate_had(),
             burst=self._burst_seen(),
             wait_s=rate.hint_s,
-            **self._known_window(),
             sure=self._behind(),
             latency_s=self._window.base,
             width=self._width(),
@@ -361,24 +374,25 @@ class Pace(Reactions):
             quota_begin=begin,
             quota_used=used,
         )
+        return self._with_window(learnt)
 
-    def _known_window(self) -> dict[str, float | int | bool | None]:
-        door = self._door
-        if door.calls is None:
-            # The first may have begun before the run did.
-            told = self._told_window if self._told_windows > 1 else None
-            if told is None:
-                return {}
-            return {"window_calls": told[0], "window_s": told[1], "window_told": True}
-        return {
-            "window_calls": door.calls,
-            "window_s": door.period_high,
-            "window_low_s": door.period_low,
-            "window_at": door.opened_at + (self._offset or 0.0),
-            "window_clocked": door.clocked,
-            "window_slides": door.slides,
-            "window_told": door.told,
-        }
+    def _with_window(self, learnt: Learnt) -> Learnt:
+        """Add the window of calls, if there is one."""
+        door, told = self._door, self._told_window
+        if door.calls is not None:
+            return replace(
+                learnt,
+                window_calls=door.calls,
+                window_s=door.period_high,
+                window_low_s=door.period_low,
+                window_clocked=door.clocked,
+                window_slides=door.slides,
+                window_told=door.told,
+            )
+        # The first may have begun before the run did.
+        if told is None or self._told_windows < _TWICE:
+            return learnt
+        return replace(learnt, window_calls=told[0], window_s=told[1], window_told=True)
 
     def _rate_had(self) -> float | None:
         """The rate that passed for long, rather than the one that is being tried."""

@@ -32,8 +32,6 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float | None = None
     window_low_s: float | None = None
     """The window is not shorter than this."""
-    window_at: float | None = None
-    """When one of them began, at the latest; seconds since 1970."""
     window_clocked: bool = False
     """Whether windows begin on the clock rather than with our first call."""
     window_told: bool = False

@@ -21,6 +21,7 @@ from fetchcast.extract.pace.state import (
     State,
 )
 from fetchcast.extract.pace.trial import Trial
+from fetchcast.extract.pace.yields import Yield
 
 _CONSENT_TRIPS: Final = 3.0
 _CONSENT_OF_WORST: Final = 1.2
@@ -51,6 +52,16 @@ class Reactions(State):
     """Finds out what is behind refusals: a level, a pace, a window, or an outage."""
 
     __slots__ = ()
+
+    def narrow(self, share: float) -> None:
+        """Only this part of the calls goes on at this pace: what was found, was found of all."""
+        if self._rate.limit is not None:
+            self._rate.limit *= share
+            self._rate.top *= share
+        if self._level.cap is not None:
+            self._level.cap = max(1, round(self._level.cap * share))
+        self._yield = Yield()
+        self._settle()
 
     def _look(self, now: float) -> None:
         """More than one call in five refused over ten seconds: whatever it is, halve."""

@@ -61,7 +61,7 @@ class Network:
 class Stalls:
     """The client's machine stands still now and then: whatever is due meanwhile happens at its end.
 
-    Answers come late, calls whose time came leave in a lump, and what was on its way arrives in one.
+    Answers come late, calls whose time came leave in a lump, and what is on its way arrives so.
 
     Args:
         every_s: Mean time between two of them.
