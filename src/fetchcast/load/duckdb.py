@@ -28,7 +28,7 @@ from fetchcast.records import LoadNote
 
 _WRITE_AFTER_ROWS = 500_000
 _PIECE_ROWS = 20_480
-_LOAD_MEMORY = "160MB"
+_LOAD_MEMORY = "112MB"
 """More is spilt to disk. With Python, Arrow and a batch a load stays below 400 MB."""
 _NO_DATABASE = "not a valid DuckDB database"
 _SHAPING = ("CREATE", "ALTER", "DROP")

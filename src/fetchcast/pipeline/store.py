@@ -39,7 +39,7 @@ from fetchcast.transform import Shaped, Shaper, TableOptions
 from fetchcast.transform.rejects import REJECTS
 from fetchcast.transform.reshape import RowFunction
 
-_CHUNK_BYTES = 16 * 1024 * 1024
+_CHUNK_BYTES = 8 * 1024 * 1024
 _CHUNK_ROWS = 4000
 _PACKED = 10
 """What is packed is so many times as large; JSON and CSV mostly."""
