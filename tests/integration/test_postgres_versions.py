@@ -57,8 +57,15 @@ def server(request) -> Iterator[str]:
     folder = INSTALLED.get(request.param)
     if folder is None:
         pytest.skip(f"no PostgreSQL {request.param} here: tests/peers/install brings one")
-    with running_postgres(folder) as url:
+    try:
+        server = running_postgres(folder)
+        url = server.__enter__()
+    except PermissionError:
+        pytest.skip(f"{folder} cannot be read by the user that the server would run as")
+    try:
         yield url
+    finally:
+        server.__exit__(None, None, None)
 
 
 @pytest.fixture(params=["pgpq", "adbc"])

