@@ -16,20 +16,21 @@ from fetchcast.forecast.models import GRID, NINE, Prediction
 scipy = pytest.importorskip("scipy.stats")
 
 
-def outcomes(y, width, *, series, days):
-    """Normal outcomes beside normal intervals of ``width`` standard deviations."""
+def outcomes(y, width, *, series, days, ahead=1000):
+    """Normal outcomes beside normal intervals of ``width`` deviations; a cutoff every ``ahead``."""
     nine = np.broadcast_to(width * scipy.norm.ppf(NINE), (*y.shape, 9))
-    return Outcomes(distance=distances(y, nine), step=days + 1, target=days, series=series)
+    step = days % ahead + 1
+    return Outcomes(distance=distances(y, nine), step=step, target=days, series=series)
 
 
 def test_intervals_of_half_the_width_are_doubled():
-    """500 series of 40 days, intervals half as wide as they should be: twice as wide, nearly."""
+    """500 series, eight cutoffs, intervals half as wide as they should be: twice as wide, nearly."""
     series, days = (axis.ravel() for axis in np.indices((500, 40)))
     y = np.random.default_rng(1).normal(size=series.size)
-    found = factors(outcomes(y, 0.5, series=series, days=days), 40).values
+    found = factors(outcomes(y, 0.5, series=series, days=days, ahead=5), 5).values
     np.testing.assert_allclose(found, 2.0, atol=0.25)
     said = Prediction(
-        quantiles=np.broadcast_to(0.5 * scipy.norm.ppf(GRID), (1, 40, 199)), mean=np.zeros((1, 40))
+        quantiles=np.broadcast_to(0.5 * scipy.norm.ppf(GRID), (1, 5, 199)), mean=np.zeros((1, 5))
     )
     after = calibrated(said, Factors(values=found), GRID).quantiles[0, 0]
     fresh = np.random.default_rng(2).normal(size=20_000)
@@ -51,6 +52,15 @@ def test_one_short_history_moves_little():
     found = factors(outcomes(np.full(10, 30.0), 1.0, series=series, days=days), 10).values
     assert (found > 1.1).all()
     assert (found < 1.8).all()
+
+
+def test_many_steps_of_one_cutoff_are_one_look_ahead():
+    """A level missed by one forecast for 48 hours proves less than 48 forecasts for an hour."""
+    days = np.arange(48)
+    series, y = np.zeros(48, np.int64), np.full(48, 30.0)
+    once = factors(outcomes(y, 1.0, series=series, days=days), 48).values
+    often = factors(outcomes(y, 1.0, series=series, days=days, ahead=1), 1).values
+    assert (once - 1).max() < 0.25 * (often - 1).max()
 
 
 def test_a_storm_that_hits_all_series_on_one_day_is_one_storm():

@@ -31,6 +31,9 @@ _TOO_NARROW = 8.0
 _FEWEST = 4
 _BY_COVERAGE: Floats = np.array([0.7, 1.0, 1.2, 1.5])
 
+_PER_CUTOFF = 4
+"""Independent outcomes that one series' steps from one cutoff are worth at most."""
+
 _CUTOFFS = 3
 """From so many on it can be seen how much they differ."""
 
@@ -141,11 +144,14 @@ def _independent(held: Bools, target: Ints, cutoff: Ints, series: Ints) -> float
 
     A storm hits all series on one day, and a missed level all steps of one cutoff: how much the
     share that held differs from day to day, and from cutoff to cutoff, tells how much. All
-    intervals of a series come from one history: no more than the series and days.
+    intervals of a series come from one history: no more than the series and days. However many
+    steps a cutoff has, it is one look ahead, of series that are not strangers.
     """
-    most = np.unique(target).size + np.unique(series).size
+    count = np.unique(series).size
+    cutoffs = np.unique(cutoff).size
+    most = min(np.unique(target).size + count, _PER_CUTOFF * cutoffs * float(np.sqrt(count)))
     worth = _worth(held, target)
-    if np.unique(cutoff).size >= _CUTOFFS:
+    if cutoffs >= _CUTOFFS:
         worth = min(worth, _worth(held, cutoff))
     return float(min(worth, most, held.size))
 
