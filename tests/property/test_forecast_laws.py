@@ -91,6 +91,32 @@ def test_nobody_looks_ahead_to_decide_who_is_asked(junk):
     assert len(said) == 4 * 7
 
 
+def test_years_of_several_series_do_not_look_ahead_either():
+    """Short series learn from each other, families, models and widths: from what had come alone."""
+    pytest.importorskip("statsforecast", reason="the extra 'statistical' is not installed")
+    walks = 50 + np.random.default_rng(9).normal(0, 1, (4, 26)).cumsum(axis=1)
+
+    def said(values):
+        rows = pa.table(
+            {
+                "unique_id": np.repeat(["a", "b", "c", "d"], 26),
+                "ds": [dt.date(1990 + year, 1, 1) for year in range(26)] * 4,
+                "y": values.ravel(),
+            }
+        )
+        found = forecast_series("s", rows, SeriesOptions(origins=6), run="r").tables
+        return found["backtest"]
+
+    before = said(walks)
+    cut = sorted(set(before["cutoff"].to_pylist()))[3].date()
+    changed = walks.copy()
+    changed[:, cut.year - 1990 + 1 :] = -500.0
+    combined = pc.field("model") == "combined"
+    early = upto(before.filter(combined), cut)
+    assert early == upto(said(changed).filter(combined), cut)
+    assert len(early) == 4 * 4 * 4
+
+
 @settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(values=histories)
 def test_quantiles_never_cross(values):

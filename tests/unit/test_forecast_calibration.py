@@ -24,7 +24,7 @@ def outcomes(y, width, *, series, days, ahead=1000):
 
 
 def test_intervals_of_half_the_width_are_doubled():
-    """500 series, eight cutoffs, intervals half as wide as they should be: twice as wide, nearly."""
+    """500 series, eight cutoffs, intervals half as wide as they should be: nearly doubled."""
     series, days = (axis.ravel() for axis in np.indices((500, 40)))
     y = np.random.default_rng(1).normal(size=series.size)
     found = factors(outcomes(y, 0.5, series=series, days=days, ahead=5), 5).values

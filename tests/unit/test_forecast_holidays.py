@@ -62,6 +62,14 @@ def test_fitted_models_say_a_sunday_of_a_holiday_and_learn_nothing_wrong_from_it
     assert said[dt.date(2026, 12, 28)] == pytest.approx(100, abs=8)
 
 
+def test_holidays_of_months_are_said_to_count_for_nothing():
+    months = [dt.date(2020 + k // 12, k % 12 + 1, 1) for k in range(48)]
+    rows = pa.table({"ds": months, "y": np.random.default_rng(2).normal(10, 1, 48)})
+    options = SeriesOptions(models=MODELS, country="FI")
+    (note,) = forecast_series("s", rows, options, run="r").notes
+    assert note.startswith("s: public holidays (`country`) are known to series of days")
+
+
 def test_a_country_that_is_none():
     pytest.importorskip("holidays", reason="the package `holidays` is not installed")
     options = SeriesOptions(models=MODELS, country="Suomi")

@@ -71,6 +71,11 @@ class Panel:
         return np.where(there[..., None], self.known[rows, at], np.nan)
 
     @property
+    def resting_known(self) -> bool:
+        """Whether public holidays have a place in the cycle."""
+        return _has_sundays(self.grid, self.season)
+
+    @property
     def last(self) -> Ints:
         """The period number of each series' last observation."""
         seen = ~np.isnan(self.values)
@@ -250,12 +255,12 @@ def _panel(columns: Columns, grid: Grid, part: list[int], options: SeriesOptions
     )
 
 
+def _has_sundays(grid: Grid, season: int) -> bool:
+    return grid.frequency is Frequency.DAILY and season == SEASON[Frequency.DAILY]
+
+
 def _resting(grid: Grid, season: int, periods: Ints, options: SeriesOptions) -> Ints:
-    if (
-        options.country is None
-        or grid.frequency is not Frequency.DAILY
-        or season != SEASON[Frequency.DAILY]
-    ):
+    if options.country is None or not _has_sundays(grid, season):
         return np.empty(0, np.int64)
     ahead = options.horizon or HORIZON[Frequency.DAILY]
     return resting_days(options.country, int(periods[0]), int(periods[-1]) + ahead)

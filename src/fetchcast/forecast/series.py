@@ -193,6 +193,11 @@ def _rows_of(frame_or_sql: Any, name: str, source: Destination | None) -> pa.Tab
 def _forecast_panel(job: _Job, panel: Panel) -> None:
     horizon = job.options.horizon or HORIZON[panel.grid.frequency]
     levels = GRID if len(panel.ids) * horizon <= _FINE_ROWS else NINE
+    if job.options.country is not None and not panel.resting_known:
+        job.notes.append(
+            f"{_some(panel.ids)}: public holidays (`country`) are known to series of days with a "
+            "cycle of seven only; here they count as any other day"
+        )
     rehearsal = _rehearsed(job, panel, horizon, levels)
     job.parts["observation"].append(_observations(job, panel))
     job.parts["forecast"].extend(_forecasts(job, rehearsal, horizon))
