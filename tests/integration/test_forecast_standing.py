@@ -103,6 +103,24 @@ def test_a_section_with_a_new_row_is_forecast_and_the_other_stands(pipeline):
     assert [(row["series"], row["run"]) for row in runs] == [("returned", "r2"), ("sold", "r1")]
 
 
+def test_what_was_said_is_kept_and_can_be_laid_over_what_came(pipeline):
+    """The forecast of day 89 for day 90 stands beside what day 90 brought, and the newer one."""
+    predict(pipeline, run_id="r1", now=moment(90))
+    destination = load(pipeline, sales(90, 93, seed=2))
+    predict(pipeline, run_id="r2", now=moment(93))
+    said = destination.query(
+        "select f.run, f.step, f.q10, f.q90, o.y from forecast f join observation o "
+        "on f.series = o.series and f.unique_id = o.unique_id and f.ds = o.ds "
+        "where f.series = 'sold' and f.unique_id = 'a' and f.model = 'combined' order by f.step"
+    ).to_pylist()
+    assert [(row["run"], row["step"]) for row in said] == [("r1", 1), ("r1", 2), ("r1", 3)]
+    came = sales(90, 93, seed=2)["sold"].to_pylist()[:3]
+    assert [row["y"] for row in said] == came
+    assert all(row["q10"] < row["q90"] for row in said)
+    newest = destination.query("select distinct run from forecast order by run").to_pylist()
+    assert [row["run"] for row in newest] == ["r1", "r2"]
+
+
 def test_a_forecast_that_has_run_out_is_looked_at_again(pipeline):
     """Half a year later without a row: they have stopped, and that is said."""
     predict(pipeline, run_id="r1", now=moment(90))
