@@ -11,7 +11,7 @@ import pyarrow as pa
 from fetchcast.forecast import statistical
 from fetchcast.forecast.options import SeriesOptions
 
-_METHOD = "2"
+_METHOD = "3"
 """Goes up when the same rows are forecast in another way."""
 
 _COLUMNS = ("unique_id", "ds", "y", "scheduled", "scored")
