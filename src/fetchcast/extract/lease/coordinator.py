@@ -30,6 +30,8 @@ _MANY_EACH: Final = 4
 _SOONEST_S: Final = 0.002
 _LATEST_S: Final = 0.5
 _ASKS_PER_S: Final = 200.0  # Of those who get nothing, together.
+_REUSERS_ASK_PER_S: Final = 250.0
+_REUSED_SLICES: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 class _Lessee:
     """One who borrows."""
 
+    name: str
     seen_at: float
     wanted_at: float = float("-inf")
     permits: set[int] = field(default_factory=set)
@@ -117,7 +120,7 @@ class Coordinator:
                 wall=wall,
             )
         self.options, self.epoch = options, epoch
-        self._least_slice_s = slice_s
+        self._least_slice_s = self._slice_s_now = slice_s
         self._lessees: dict[str, _Lessee] = {}
         self._holders: dict[int, str] = {}
         self._free: list[int] = []
@@ -138,7 +141,7 @@ class Coordinator:
         self._bury(now)
         lessee = self._lessees.get(ask.lessee)
         if lessee is None:
-            lessee = self._lessees[ask.lessee] = _Lessee(now)
+            lessee = self._lessees[ask.lessee] = _Lessee(ask.lessee, now)
             self._counted_at = float("-inf")
         lessee.seen_at = now
         if ask.epoch == self.epoch:
@@ -182,10 +185,13 @@ class Coordinator:
 
     def _lend(self, ask: Ask, lessee: _Lessee, now: float, wall: float) -> Lease:
         pace, slice_s = self.pace, self._slice_s(now)
+        self._slice_s_now = slice_s
         pace.lent_for(slice_s)
         most = min(ask.wants, self._share(lessee, slice_s))
         lent: list[tuple[float, int, int]] = []
         due: float | None = now
+        if most <= 0:
+            pace.next(now)  # It notes that more is wanted than there is room for.
         while len(lent) < most:
             due = pace.slot(now, slice_s)
             if due is None:
@@ -197,10 +203,14 @@ class Coordinator:
             lessee.permits.add(permit)
             lent.append((max(0.0, due - now), permit, lane))
         self._tally["lent"] += len(lent)
-        again_s, news = (self._soon_s(), False) if lent else self._again(now)
+        reuse = self._fair_room() if pace.may_reuse else 0
+        if reuse:
+            again_s, news = self._reused_s(slice_s), False
+        else:
+            again_s, news = (self._soon_s(), False) if lent else self._again(now)
         if isinstance(pace, SharedLanes):
             lent.sort()  # Each key has moments of its own.
-        return self._reply(wall, lent, slice_s, again_s, news=news)
+        return self._reply(wall, lent, slice_s, again_s, news=news, reuse=reuse)
 
     def _slice_s(self, now: float) -> float:
         return min(
@@ -220,7 +230,15 @@ class Coordinator:
         per_second, count = self.pace.per_second, max(1, self._wanting)
         if per_second is not None:
             return max(1, ceil(per_second * slice_s / count))
-        return max(1, ceil(self.pace.room / count)) - len(lessee.permits)
+        return self._fair_room() - len(lessee.permits)
+
+    def _fair_room(self) -> int:
+        """Of the calls that may be in flight, those of one lessee."""
+        return max(1, ceil(self.pace.room / max(1, self._wanting)))
+
+    def _reused_s(self, slice_s: float) -> float:
+        """When one who uses its permits again should tell of it; with many, each less often."""
+        return min(slice_s, max(self.pace.latency_s, self._wanting / _REUSERS_ASK_PER_S))
 
     def _soon_s(self) -> float:
         """When one who got some may ask for more; where there is room for many, not for each."""
@@ -248,6 +266,7 @@ class Coordinator:
         again_s: float,
         *,
         news: bool,
+        reuse: int = 0,
     ) -> Lease:
         stopped = self.pace.stopped()
         own_cap = stopped is not None and self.pace.stopped_by_own_cap
@@ -262,6 +281,8 @@ class Coordinator:
             own_cap=own_cap,
             news=news,
             proven=self._tally["accepted"] > 0,
+            reuse=reuse,
+            reuse_s=_REUSED_SLICES * self._slice_s_now if reuse else 0.0,
             lanes=[lane for _, _, lane in lent] if isinstance(self.pace, SharedLanes) else [],
         )
 
@@ -281,6 +302,8 @@ class Coordinator:
             if one.permit in lessee.permits:
                 lessee.permits.discard(one.permit)
                 self._end(one, now, wall)
+                if one.kept:
+                    self._lend_again(one.permit, lessee, now)
 
     def _end(self, one: Ended, now: float, wall: float) -> None:
         pace, permit, verdict = self.pace, one.permit, one.verdict
@@ -303,6 +326,15 @@ class Coordinator:
             pace.denied(permit, at, status=one.status or 0)
         else:
             pace.cancelled(permit, at)
+
+    def _lend_again(self, permit: int, lessee: _Lessee, now: float) -> None:
+        """A call is on its way with it already; it counts as any other."""
+        name = self._free.pop()
+        assert name == permit
+        self.pace.sent(permit, now)
+        self._holders[permit] = lessee.name
+        lessee.permits.add(permit)
+        self._tally["lent"] += 1
 
     def _close(self, name: str, now: float) -> None:
         """A lessee that ends well has told of all its permits; what is left never left."""

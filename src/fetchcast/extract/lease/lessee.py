@@ -35,10 +35,13 @@ class Lessee:
         self._name, self._left, self._most, self._tell = name, calls, most, tell
         self._slots: deque[tuple[float, int, int]] = deque()
         self._flying: dict[int, tuple[int, float]] = {}
-        self._seen: list[tuple[int, Verdict, float, float, int | None, Mapping[str, str]]] = []
+        self._seen: list[
+            tuple[int, Verdict, float, float, int | None, Mapping[str, str], bool]
+        ] = []
         self._epoch = 0
         self._valid_s = 0.0
         self._spacing_s = 0.0
+        self._reuse, self._reuse_until = 0, float("-inf")
         self._ready_at = float("-inf")
         self._lot = 0
         self._hungry = False
@@ -66,7 +69,7 @@ class Lessee:
         slots = self._slots
         while slots and now > slots[0][0] + self._valid_s:
             _, permit, _ = slots.popleft()
-            self._seen.append((permit, Verdict.UNUSED, now, now, None, {}))
+            self._seen.append((permit, Verdict.UNUSED, now, now, None, {}, False))
         if not self._hungry and self._stopped is None and self._is_short():
             self._hungry = True
             self._tell()
@@ -91,7 +94,8 @@ class Lessee:
     def accepted(self, call: int, now: float, headers: Mapping[str, str], wall: float) -> None:
         """An answer that is no refusal."""
         del wall  # The coordinator has a clock of its own.
-        self._end(call, Verdict.ACCEPTED, now, None, _told(headers))
+        keep = now < self._reuse_until and self._left > len(self._slots)
+        self._end(call, Verdict.ACCEPTED, now, None, _told(headers), keep=keep)
 
     def refused(
         self, call: int, now: float, *, status: int | None, headers: Mapping[str, str], wall: float
@@ -100,6 +104,7 @@ class Lessee:
         del wall
         self._left += 1
         self._urgent = True
+        self._reuse_until = now
         self._end(call, Verdict.REFUSED, now, status, _told(headers))
 
     def failed(self, call: int, now: float) -> None:
@@ -131,9 +136,14 @@ class Lessee:
         now: float,
         status: int | None,
         headers: Mapping[str, str],
+        *,
+        keep: bool = False,
     ) -> None:
         permit, left_at = self._flying.pop(call)
-        self._seen.append((permit, verdict, left_at, now, status, headers))
+        kept = keep and permit > 0 and len(self._flying) + len(self._slots) < self._reuse
+        self._seen.append((permit, verdict, left_at, now, status, headers, kept))
+        if kept:
+            self._slots.append((now, permit, 0))
         starved = self._hungry and self._news and not self._slots
         if len(self._seen) == 1 or self._urgent or starved:
             # Otherwise it changes nothing about when the next message is due.
@@ -156,7 +166,7 @@ class Lessee:
         """The message: what is wanted, and what was seen since the last one."""
         if closing:
             for _, permit, _ in self._slots:
-                self._seen.append((permit, Verdict.UNUSED, now, now, None, {}))
+                self._seen.append((permit, Verdict.UNUSED, now, now, None, {}, False))
             self._slots.clear()
         seen, self._seen = self._seen, []
         self._told_at, self._urgent = now, False
@@ -166,8 +176,8 @@ class Lessee:
             short = max(self._left - len(self._slots), 0 if self._slots else 1)
             wants = max(0, min(short, room))
         ended = [
-            Ended(permit, verdict, now - left, now - at, status, headers)
-            for permit, verdict, left, at, status, headers in seen
+            Ended(permit, verdict, now - left, now - at, status, headers, kept)
+            for permit, verdict, left, at, status, headers, kept in seen
         ]
         return Ask(self._name, wants, self._epoch, ended, closing)
 
@@ -178,6 +188,7 @@ class Lessee:
             self._slots.clear()
             # They are in flight, but nobody is left who lent them.
             self._flying = {call: (0, left) for call, (_, left) in self._flying.items()}
+        self._reuse, self._reuse_until = lease.reuse, now + lease.reuse_s
         self._again_at, self._news = now + lease.again_s, lease.news
         self._stopped, self._own_cap = lease.stopped, lease.own_cap
         self.proven = lease.proven

@@ -36,6 +36,8 @@ class Ended(msgspec.Struct, frozen=True, array_like=True):
     status: int | None = None
     headers: Mapping[str, str] = {}
     """Those of the answer that speak of limits."""
+    kept: bool = False
+    """The lessee has kept the permit: another call has left with it, or is about to."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
@@ -74,6 +76,11 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     """A call of somebody has been accepted."""
     lanes: list[int] = []
     """Which of several keys each permit is for; empty if there is one."""
+    reuse: int = 0
+    """While it has no more permits than that, the lessee may use one again whose call was
+    accepted: nothing is known that says how many calls a second there may be."""
+    reuse_s: float = 0.0
+    """Seconds from the arrival of the lease for which that holds."""
 
 
 ENCODER: Final = msgspec.msgpack.Encoder()

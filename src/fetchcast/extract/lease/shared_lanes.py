@@ -18,6 +18,9 @@ class SharedLanes(Lanes):
     def _shared(self) -> Sequence[SharedPace]:
         return cast("Sequence[SharedPace]", self.paces)
 
+    may_reuse: ClassVar[bool] = False
+    """Which key is next is decided call by call."""
+
     def lent_for(self, slice_s: float) -> None:
         """See `SharedPace.lent_for`."""
         self._caps.late_s = 0.0

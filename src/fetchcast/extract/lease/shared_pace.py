@@ -36,6 +36,11 @@ class SharedPace(Pace):
             return due
         return due if due <= now + horizon_s and self._only_paced() else None
 
+    @property
+    def may_reuse(self) -> bool:
+        """Whether a call may follow each that is accepted, without asking: only a level is felt."""
+        return self.per_second is None and not self._caps.any and self._only_paced()
+
     def _only_paced(self) -> bool:
         return (
             self._phase == OPEN
