@@ -230,6 +230,7 @@ class Pace(Reactions):
             self._judge_trial(self._trial, now)
         if window.count >= window.size:
             self._end_round(now)
+            self._doubt_small_level(now)
             self._note_found(now)
         self._settle()
 

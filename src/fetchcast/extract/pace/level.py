@@ -28,6 +28,7 @@ class Level:
         "cap",
         "clean",
         "confirmed",
+        "doubted",
         "gap",
         "passes",
         "questions_failed",
@@ -39,6 +40,7 @@ class Level:
         "step",
         "told",
         "trials_lost",
+        "tried",
         "unasked",
         "yes",
     )
@@ -60,6 +62,10 @@ class Level:
         """How often it stretched to twice its size and snapped back, as no level does."""
         self.trials_lost = 0
         """How often a pace was tried in its place and was no better."""
+        self.doubted = False
+        """Whether a pace was tried in its place although nothing spoke against it."""
+        self.tried = 0.0
+        """Calls a second that passed in the best of those trials."""
         self.since = (0, 0)
         """Accepted and refused calls of the whole run when the level was found."""
         self.told = False
@@ -84,6 +90,11 @@ class Level:
         self.questions_failed = -12
         self.trials_lost += 1
         self.gap = _GAP
+
+    def go_on(self, cap: int) -> None:
+        """Nothing spoke for a pace; as before."""
+        self.cap, self.confirmed = cap, True
+        self.clean, self.asked = 0, 0
 
     def confirm(self, cap: int) -> None:
         """It is a concurrency limit of ``cap``."""

@@ -20,7 +20,7 @@ from fetchcast.extract.pace.state import (
     Group,
     State,
 )
-from fetchcast.extract.pace.trial import Trial
+from fetchcast.extract.pace.trial import MORE, Trial
 from fetchcast.extract.pace.yields import Yield
 
 _CONSENT_TRIPS: Final = 3.0
@@ -35,6 +35,8 @@ _CONFIRMED_BY: Final = 3  # More calls than fit at once.
 _ROW: Final = 4  # So many fresh refusals in a row shut the door: level ...
 _ROW_OF_RATE: Final = 3  # ... and pace.
 _TRIES: Final = 3  # A pace on trial may be far too fast at first.
+_WORSE: Final = 0.8  # So much less than a pace got that was tried before.
+_DOUBTED_AFTER: Final = 100
 _SMALL: Final = 6  # So few at once are easily a bucket's few tokens.
 _LEFTOVER: Final = 0.3  # Less of a window than this was left of the one before.
 _SOON_AGAIN: Final = 200  # Calls; shut again before as many is no chance.
@@ -226,7 +228,8 @@ class Reactions(State):
                 self._begin_trial(now, unasked=False)
         elif group.level >= _SAME_LEVEL * min(level.cap, level.raised_from or level.cap):
             level.lowered(group.level)
-            if level.unasked >= (2 if level.cap <= _SMALL else 3) or level.rubber > 1:
+            worse = level.cap < _WORSE * level.tried * (self._window.base or 0.0)
+            if worse or level.unasked >= (2 if level.cap <= _SMALL else 3) or level.rubber > 1:
                 level.rubber = 0
                 self._begin_trial(now, unasked=True)
         else:
@@ -235,6 +238,11 @@ class Reactions(State):
             self._suspect(group, sent_at)
 
     def _too_fast(self, group: Group, sent_at: float, now: float) -> None:
+        if self._trial is not None and self._trial.has_failed(self._refused_total):
+            self._rate.forget()
+            self._level.go_on(self._trial.cap)
+            self._trial = None
+            return
         measured = self._rate.measure(sent_at, group.latest)
         if self._row >= _ROW_OF_RATE + (_TRIES if self._trial is not None else 0):
             self._shut(now)
@@ -435,7 +443,7 @@ class Reactions(State):
 
     # --- is it a level or a pace? -----------------------------------------------------------------
 
-    def _begin_trial(self, now: float, *, unasked: bool) -> None:
+    def _begin_trial(self, now: float, *, unasked: bool, gentle: bool = False) -> None:
         level, base = self._level, self._window.base
         if base is None or level.cap is None or self._trial is not None:
             return
@@ -448,15 +456,34 @@ class Reactions(State):
         )
         worth = goodput * (1 - 2 * refused / max(1, passed))
         self._trial = Trial(
-            level.cap, worth, self._accepted, self._refused_total, now, unasked=unasked
+            level.cap,
+            worth,
+            self._accepted,
+            self._refused_total,
+            now,
+            unasked=unasked,
+            gentle=gentle,
         )
         level.suspend()
-        self._rate.begin(0.9 * goodput, now, climbing=True)
+        self._rate.begin((MORE if gentle else 0.9) * goodput, now, climbing=not gentle)
         # Not right behind the last call of the level: that would be refused for being too close.
         self._rate.ready_at = now + 1 / goodput
         self._rate.top = self._rate.limit or 0.0
 
+    def _doubt_small_level(self, now: float) -> None:
+        """So few at once are as easily a bucket's few tokens: try it once before anything says so."""
+        level = self._level
+        if not level.confirmed or level.told or level.doubted or level.trials_lost:
+            return
+        if (level.cap or _SMALL) < _SMALL and self._accepted - level.since[0] > _DOUBTED_AFTER:
+            level.doubted = True
+            self._begin_trial(now, unasked=False, gentle=True)
+
     def _judge_trial(self, trial: Trial, now: float) -> None:
+        if trial.has_passed(self._accepted):
+            self._rate.climbing = True
+        climbing = self._rate.climbing
+        trial.settle(self._accepted, self._refused_total, now, climbing=climbing)
         if not trial.over(self._accepted):
             return
         self._trial = None
@@ -465,6 +492,7 @@ class Reactions(State):
         else:
             self._rate.forget()
             self._level.resume(trial.cap)
+            self._level.tried = max(self._level.tried, trial.rate(self._accepted, now))
             self._level.since = (self._accepted, self._refused_total)
 
     def _end_hold(self, now: float) -> None:
