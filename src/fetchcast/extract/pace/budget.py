@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from fetchcast.extract.pace.headers import Budget
+from fetchcast.extract.pace.openings import Openings
 
 _COARSE_S: Final = 5.0  # Windows no longer than this are paced: whole seconds are too coarse.
 _SHARE: Final = 0.97
@@ -28,6 +29,7 @@ class Allowance:
         "_late_s",
         "_lowest",
         "_opened_at",
+        "_openings",
         "_probing",
         "_rolled_at",
         "_spent_at",
@@ -48,6 +50,7 @@ class Allowance:
         self.resets_at = float("-inf")
         self.length_s = 0.0
         """The window's length: what a policy says, or the longest time to a reset that was seen."""
+        self._openings = Openings()
         self._spent_at = float("-inf")
         self._told = False  # Whether `resets_at` came from an answer of this window.
         self._trusted = False  # Whether a window really began when one was expected.
@@ -70,10 +73,13 @@ class Allowance:
             return
         self.limit = told.limit or self.limit
         self.length_s = max(self.length_s, told.window_s or reset)
+        opened = self.length_s <= _COARSE_S and self._openings.hear(
+            remaining, sent_at, now, self.length_s
+        )
         # Written before it came, and rounded up: the window ends by then. Rounded down, a second
         # later: the first call that finds out pays for the others.
         ends = now + reset + self._late_s
-        if sent_at + max(0.0, reset - _TICK_S) > self.resets_at + _NEWER_S:
+        if opened or sent_at + max(0.0, reset - _TICK_S) > self.resets_at + _NEWER_S:
             # In vain, if the window had to end as expected before a new one began.
             self._asked_early = self._asked_early and self._rolled_at > self._asked_at
             self._begin(now, ends, remaining, max(0, remaining - on_wire), sent_at)
@@ -86,6 +92,9 @@ class Allowance:
             self.left = min(self.left, remaining)
         elif sent_at >= self._rolled_at:
             self._first_of_window(now, ends, remaining, on_wire, sent_at)
+        elif remaining > 0:
+            # Answers take longer than windows: this one at least had begun.
+            self._trusted = True
 
     def _begin(self, now: float, ends: float, remaining: int, left: int, sent_at: float) -> None:
         self._first_told = (now, ends)
@@ -115,7 +124,8 @@ class Allowance:
             # Every answer is in: what the last of them said was left is left indeed.
             self.left, self._lowest = self._lowest, 0
         if self._used_up and 0 < self.length_s <= _COARSE_S and self.limit:
-            return max(now, self._spent_at + self.length_s / (_SHARE * self.limit))
+            length_s = self._openings.length_s or self.length_s
+            return max(now, self._spent_at + length_s / (_SHARE * self.limit))
         return now
 
     def _may_end_at(self) -> float:

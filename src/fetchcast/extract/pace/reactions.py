@@ -471,7 +471,7 @@ class Reactions(State):
         self._rate.top = self._rate.limit or 0.0
 
     def _doubt_small_level(self, now: float) -> None:
-        """So few at once are as easily a bucket's few tokens: try it before anything says so."""
+        """So few at once are as easily a bucket's few tokens: try it once, unasked for."""
         level = self._level
         if not level.confirmed or level.told or level.doubted or level.trials_lost:
             return
