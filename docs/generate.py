@@ -155,6 +155,8 @@ def pipeline_page() -> str:
             (f"{heading.split('`')[1].strip('[]')}.{field.encode_name}", found)
             for field in msgspec.structs.fields(kind)
             if "`" in heading and (found := struct_of(field.type))
+            # What is a table at the top level as well is told there.
+            if not any(found is other for _, other in waiting)
         ]
         for name, found in reversed(inner):
             waiting.insert(0, (f"`[{name}]`", found))

@@ -103,8 +103,8 @@ class ResourceOptions(CallOptions, frozen=True, kw_only=True, forbid_unknown_fie
     answer: AnswerOptions = AnswerOptions()
     """How its answers are judged."""
     limits: PaceOptions | None = None
-    """Your own caps for this resource, beside those for all; it then has a pace of its own. That an
-    API limits a resource by itself is found without them."""
+    """Your own caps for this resource, like ``[limits]`` and beside them; it then has a pace of its
+    own. That an API limits a resource by itself is found without them."""
 
 
 class AppOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -508,3 +508,20 @@ def test_an_early_question_that_was_in_vain_is_not_asked_in_every_window() -> No
     books = run(server, Pace(PaceOptions()), calls=1500, seed=3, wall0=wall0, until=10_000)
 
     assert books.refused <= 1
+
+
+def test_what_is_shut_is_said_in_steps_of_half_a_minute() -> None:
+    """Plainly after thirty seconds, and not anew twice a second in the log."""
+    pace = Pace(PaceOptions())
+    outage = Outage(begin=0.5, end=1000.0)
+    server = Server(network=_network(), gates=[Concurrency(10)], outages=[outage])
+    books = run(server, pace, calls=1000, seed=3, until=130.0)
+
+    last = max(books.accepted_at)
+    said = {pace.explanation(last + seconds).text for seconds in range(5, 90)}
+    assert said == {
+        "nothing was accepted in the last moments; one call at a time asks again",
+        "nothing was accepted for 30 s; one call at a time asks again",
+        "nothing was accepted for 1 min; one call at a time asks again",
+    }
+    assert len([at for at in books.refused_at if at > 60]) <= 5

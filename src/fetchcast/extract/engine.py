@@ -23,6 +23,7 @@ from fetchcast.events import (
     Sent,
 )
 from fetchcast.extract.auth.credentials import Credentials, Rejected, Signed
+from fetchcast.extract.pace.headers import read_hints
 from fetchcast.extract.pace.routes import Routes
 from fetchcast.extract.retry import RetryOptions, delay_s
 from fetchcast.extract.rules import (
@@ -402,7 +403,7 @@ class Engine:
                 self._retry,
                 attempt=call.attempts,
                 jitter=self._clock.jitter(),
-                asked_s=_asked_s(answer),
+                asked_s=_asked_s(answer, self._wall),
             )
             if wait_s is not None and not self._broken:
                 self._tell(
@@ -458,9 +459,6 @@ class Engine:
         self._flying.clear()
 
 
-def _asked_s(answer: Answer | None) -> float | None:
-    """The whole seconds of a ``Retry-After`` on a failed answer, if it has one."""
-    if answer is None:
-        return None
-    text = answer.headers.get("retry-after", "").strip()
-    return float(text) if text.isdecimal() else None
+def _asked_s(answer: Answer | None, wall: float) -> float | None:
+    """How long ``Retry-After`` on a failed answer asks to wait, in whatever form it does."""
+    return None if answer is None else read_hints(answer.headers, wall).retry_after_s

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+_LONGEST_S: Final = 900.0
 
 
 class RetryOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,13 +31,16 @@ def delay_s(
 ) -> float | None:
     """Seconds to wait after the failed ``attempt`` (from 1), or None if it was the last one.
 
+    A server that asks for more than a quarter of an hour is not waited for: the call is kept as
+    failed, and a later run asks again.
+
     Args:
         options: The limits.
         attempt: How many attempts were made, this one included.
         jitter: A random number, ``0 <= x < 1``; spreads calls that failed together.
         asked_s: What the server asked for (``Retry-After``), never shortened.
     """
-    if attempt >= options.attempts:
+    if attempt >= options.attempts or (asked_s or 0.0) > _LONGEST_S:
         return None
     grown: float = min(options.max_s, options.base_s * 2.0 ** (attempt - 1))
     return max(grown * (0.5 + jitter / 2), asked_s or 0.0)

@@ -8,6 +8,7 @@ from fetchcast.extract.pace.explanation import Explanation, Kind, Sureness
 
 _SURE: int = 100
 _LIKELY: int = 10
+_SHUT_STEP_S = 30.0
 
 
 class Known(NamedTuple):
@@ -96,9 +97,12 @@ def span(seconds: float) -> str:
 def _shut(known: Known) -> Explanation | None:
     if known.shut_s is None:
         return None
+    # In steps: it is logged whenever it says something else.
+    steps = known.shut_s // _SHUT_STEP_S
+    since = f"for {span(steps * _SHUT_STEP_S)}" if steps else "in the last moments"
     return Explanation(
         kind=Kind.CLOSED,
-        what=f"nothing was accepted for {span(known.shut_s)}; one call at a time asks again",
+        what=f"nothing was accepted {since}; one call at a time asks again",
         how="found by refusals",
         sure=Sureness.SURE,
         used=None,

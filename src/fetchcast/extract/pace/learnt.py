@@ -67,6 +67,7 @@ class Learnt(msgspec.Struct, frozen=True, kw_only=True):
             self,
             level=None if self.level is None else max(1, self.level // 2),
             rate=None if self.rate is None else self.rate / 2,
+            burst=None,
             width=None,
             sure=0,
         )
