@@ -13,7 +13,7 @@ WALL = 1_700_000_000.0
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["ask", "report", "refuse", "die", "close", "wait"]),
+        st.sampled_from(["ask", "report", "reuse", "refuse", "die", "close", "wait"]),
         st.integers(0, 5),
         st.integers(1, 40),
         st.floats(0.0, 0.4),
@@ -29,6 +29,7 @@ class Play:
         self.desk, self.now = desk, 0.0
         self.held: dict[str, list[int]] = {}
         self.moments: list[float] = []
+        self.reuse: dict[str, int] = {}
 
     def step(self, what: str, who: int, count: int, pause: float) -> None:
         self.now += pause
@@ -42,14 +43,17 @@ class Play:
             return
         verdict = Verdict.REFUSED if what == "refuse" else Verdict.ACCEPTED
         told = held if what == "close" else held[:count] if what != "ask" else []
-        ended = [Ended(permit, verdict, 0.01, 0.0, 200, {}) for permit in told]
-        self.held[name] = held[len(told) :]
+        # Another call leaves with each of these, where the last lease allowed it.
+        kept = what == "reuse" and len(held) <= self.reuse.get(name, 0)
+        ended = [Ended(permit, verdict, 0.01, 0.0, 200, {}, kept) for permit in told]
+        self.held[name] = held[len(told) :] + (told if kept else [])
         ask = Ask(name, 0 if what == "close" else count, 1, ended, what == "close")
         lease = self.desk.lease(ask, self.now, WALL + self.now)
         if what == "close":
             self.held.pop(name)
             return
         self.held[name] += lease.permits
+        self.reuse[name] = lease.reuse
         self.moments += [self.now + delay for delay in lease.delays_s]
 
     def end(self) -> None:

@@ -209,3 +209,33 @@ def test_others_go_on_with_what_a_dead_worker_held() -> None:
     after = sum(count for at, count in books.arrived_per_bin.items() if 31 <= at < 41)
     assert after >= 0.97 * before
     assert books.refused == 0
+
+
+def test_under_a_cap_of_your_own_a_permit_is_used_again() -> None:
+    """One message tells of many calls; a refusal ends it at once, and so does another lessee."""
+    desk = coordinator(max_concurrency=4)
+    lessee = Lessee("a/1", calls=100, tell=lambda: None)
+
+    def exchange(now: float) -> Lease:
+        lease = lend(desk, "a/1", 9, now, *lessee.ask(now).ended)
+        lessee.take(lease, now)
+        return lease
+
+    assert lessee.next(0.0) is None
+    assert len(exchange(0.0).permits) == 4
+    for call in range(12):
+        assert lessee.next(0.01 * call) is not None
+        lessee.sent(call, 0.01 * call)
+        lessee.accepted(call, 0.01 * call + 0.005, {}, WALL)
+    assert exchange(0.12).reuse == 4
+    assert desk.tally(0.12, WALL).accepted == 12
+    assert len(desk.outstanding) == 4
+    lend(desk, "b/1", 9, 0.13)
+    assert exchange(0.14).reuse == 2
+    lessee.next(0.14)
+    lessee.sent(20, 0.14)
+    lessee.refused(20, 0.15, status=429, headers={}, wall=WALL)
+    lessee.next(0.15)
+    lessee.sent(21, 0.15)
+    lessee.accepted(21, 0.16, {}, WALL)
+    assert not any(one.kept for one in lessee.ask(0.16).ended)

@@ -78,7 +78,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     """Which of several keys each permit is for; empty if there is one."""
     reuse: int = 0
     """While it has no more permits than that, the lessee may use one again whose call was
-    accepted: nothing is known that says how many calls a second there may be."""
+    accepted: all that is felt is your own cap on calls at once."""
     reuse_s: float = 0.0
     """Seconds from the arrival of the lease for which that holds."""
 

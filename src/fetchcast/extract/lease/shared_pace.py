@@ -38,8 +38,15 @@ class SharedPace(Pace):
 
     @property
     def may_reuse(self) -> bool:
-        """Whether a call may follow each that is accepted, without asking: only a level is felt."""
-        return self.per_second is None and not self._caps.any and self._only_paced()
+        """Whether a call may follow each that is accepted, without asking.
+
+        Where nothing is felt but your own cap on calls at once. What is still to be found shows
+        better where each call is asked for: a level that is found exactly hides a pace above it.
+        """
+        capped, level = self._caps.max_concurrency, self._level.cap
+        if capped is None or self.per_second is not None or self._caps.any:
+            return False
+        return (level is None or level >= capped) and self._only_paced()
 
     def _only_paced(self) -> bool:
         return (
