@@ -12,7 +12,7 @@ from fetchcast.config import read_pipeline
 from fetchcast.events import RunEnd
 from fetchcast.landing.reader import open_reader
 from fetchcast.landing.shards import Commit, ShardStore
-from fetchcast.pipeline import RunOptions, RunReport, arun
+from fetchcast.pipeline import ResourceReport, RunOptions, RunReport, arun
 from fetchcast.pipeline.cluster import Cluster, Cutter
 from fetchcast.records import Fate
 from fetchcast.testing import (
@@ -176,7 +176,13 @@ async def test_lists_are_asked_there_as_here(tmp_path: Path, cluster: RunningClu
     assert there == here
     for name, report in reports["here"].resources.items():
         other = reports["there"].resources[name]
-        assert (other.fates, other.planned) == (report.fates, report.planned), name
+        assert without_ahead(other) == without_ahead(report), name
+
+
+def without_ahead(report: ResourceReport) -> tuple[Counter[Fate], int]:
+    """Fates and number of calls; how many go behind the end of a list depends on what came when."""
+    behind = report.fates[Fate.EMPTY]
+    return report.fates - Counter({Fate.EMPTY: behind}), report.planned - behind
 
 
 LONG = """

@@ -69,7 +69,8 @@ def both(chunks: list[list[Landed]]) -> tuple[list[object], list[object], bytes,
 
     async def afar() -> list[Shaped]:
         spread = Spread(LocalExecutor(), asyncio.get_running_loop())
-        with TemporaryDirectory() as folder:
+        # A task that was dropped may still write while the folder is removed.
+        with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             store = ShardStore(Path(folder).as_uri(), "landing")
             portions = iter([[packed(chunk)] for chunk in chunks])
             work = shaped_afar(Bench(spread, store), there, OPTIONS, {}, portions)
