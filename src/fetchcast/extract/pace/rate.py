@@ -19,6 +19,7 @@ _TARGET: Final = 0.01  # The share of refused calls at which growth and cuts bal
 _CUT: Final = 0.97
 _ENOUGH: Final = 5  # Accepted calls between two refusals that make a measurement.
 _ROUGH: Final = 0.92  # The first measurement after a wait.
+_ROUGH_CALLS: Final = 40.0
 _ROUGHLY: Final = 1.3
 _MANY: Final = 30
 _ROW: Final = 3  # So many refusals in a row, with nothing measured, and it is far too fast.
@@ -226,7 +227,8 @@ class Rate:
             self.top = min(self.limit, max(high, _ROUGHLY * least))
             slower = max((low * high) ** 0.5, _ROUGH * least)
         else:
-            self.top = min(self.limit, measured)
+            # Of few calls it is known roughly: it may well be more, and that is worth a question.
+            self.top = min(self.limit, measured * (1 + _ROUGH_CALLS / passed))
             slower = (_ROUGH if self.climbing else _CUT) * measured
         self.limit = max(_SLOWEST, min(_CUT * self.limit, slower))
         self.climbing = False
