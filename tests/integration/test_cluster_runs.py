@@ -15,6 +15,7 @@ import pytest
 from fetchcast.config import read_pipeline
 from fetchcast.errors import ExecutorError
 from fetchcast.events import RunEnd
+from fetchcast.landing.reader import open_reader
 from fetchcast.pipeline import RunReport, afar, arun
 from fetchcast.testing import Asked, Reply, running_api
 from fetchcast.testing.api import Api
@@ -99,6 +100,11 @@ async def test_both_executors_make_the_same_tables(tmp_path: Path, cluster: Runn
     assert {(one.key, one.reason) for one in there.failures} == {
         (one.key, one.reason) for one in here.failures
     }
+    # What the progress line says, the app reads from the landing: of all workers together.
+    with open_reader(tmp_path / "there" / ".fetchcast" / "numbers") as reader:
+        counts = reader.runs()[0].counts
+    assert f"4 slots on {cluster.address}" in counts["pace"]
+    assert counts["landed"] + counts["empty"] + counts["failed"] == counts["sent"] == CALLS
     for table in ("numbers", "numbers_tags"):
         ours, theirs = (rows(tmp_path / name, table) for name in ("here", "there"))
         assert ours

@@ -1,6 +1,7 @@
 """A store in a bucket: moto's S3 over real HTTP, and the library that talks to it for real."""
 
 import json
+import os
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -144,3 +145,19 @@ async def test_a_cluster_that_shares_a_bucket(tmp_path: Path, bucket: str) -> No
     (identity,) = [name for name in place.names("") if name not in {"many", "landing"}]
     assert place.names(f"{identity}/parts") == place.names(f"{identity}/commits") == []
     assert place.names(f"{identity}/shaping") == []
+
+
+async def test_a_worker_that_cannot_talk_to_buckets_says_so(tmp_path: Path, bucket: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['obstore'] = None\n")
+    file = tmp_path / "numbers.toml"
+    async with running_api({"*": answer}) as api:
+        with running_cluster(0) as cluster:
+            path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+            cluster.add_worker({"PYTHONPATH": path})
+            store = f'store = "{bucket}"'
+            file.write_text(
+                PIPELINE.format(url=api.url, numbers=[1, 2], run=cluster.address, store=store)
+            )
+            with pytest.raises(ExecutorError, match=r"obstore is not installed here.*\n.*s3"):
+                await arun(read_pipeline(file))
+        assert api.hits == []

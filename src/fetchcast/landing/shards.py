@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fetchcast.errors import ExecutorError
-from fetchcast.landing.places import open_place
+from fetchcast.landing.places import Place, open_place
 from fetchcast.records import Answer, Fate, Outcome, Request
 
 _COLUMNS: Final = pa.schema(
@@ -81,8 +81,19 @@ class ShardStore:
 
     def __init__(self, url: str, identity: str) -> None:
         self.url, self.identity = url, identity
+        self._open: Place | None = None
+        _ = self._place  # Where the run is, what is wrong with it is said at once.
+
+    @property
+    def _place(self) -> Place:
+        if self._open is None:
+            self._open = self._opened()
+        return self._open
+
+    def _opened(self) -> Place:
+        url = self.url
         try:
-            self._place = open_place(url)
+            return open_place(url)
         except (ValueError, ImportError) as error:
             raise ExecutorError(
                 _without_secrets(url),
@@ -92,7 +103,7 @@ class ShardStore:
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ShardStore, (self.url, self.identity)
+        return _arrived, (self.url, self.identity)
 
     # -- is it shared?
 
@@ -247,6 +258,13 @@ class ShardStore:
                 f"{_here()} cannot use it: {error}",
                 "make room or give it access; what was committed is safe, run again to go on",
             ) from error
+
+
+def _arrived(url: str, identity: str) -> ShardStore:
+    """A store on the machine it was sent to, opened when used: an error has its place there."""
+    store = ShardStore.__new__(ShardStore)
+    store.url, store.identity, store._open = url, identity, None  # noqa: SLF001  of this module
+    return store
 
 
 def _commit(shard: str) -> str:
