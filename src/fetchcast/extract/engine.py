@@ -42,7 +42,7 @@ from fetchcast.records import Answer, Fate, Follow, Outcome, Request, Sink
 
 _IDLE_S = 1.0
 _DENIED = frozenset({401, 402, 403})
-_REJECTIONS = 8
+_REJECTIONS = 20
 """So often one call is sent again because its token had run out; then it counts as answered."""
 _BREAKER = 8
 """So many calls in a row that ended failed, before any was accepted, end the run."""
@@ -334,11 +334,12 @@ class Engine:
         """Whether the call goes again, with a new token or another key; that costs no attempt."""
         if call.rejections >= _REJECTIONS:
             return False
-        follows = self._credentials.rejected(signed, answer.status, call.rejections)
+        follows = self._credentials.rejected(signed, answer.status, call.doubts)
         if follows is Rejected.FINAL:
             return False
         call.rejections += 1
-        if follows is Rejected.RENEWED:
+        call.doubts += follows is not Rejected.STALE
+        if follows is not Rejected.OTHER_KEY:
             self._limiter.cancelled(call.id, self._now)  # It says nothing about limits.
         else:
             self._limiter.denied(call.id, self._now, status=answer.status)

@@ -19,6 +19,8 @@ class Call(msgspec.Struct, eq=False):
     request: Request
     attempts: int = 0
     """Attempts that failed; refusals do not count."""
+    doubts: int = 0
+    """How often it was the first to find that a token is no good, which may be its own fault."""
     rejections: int = 0
     """How often it met a token that had run out, or a key that is no good."""
 

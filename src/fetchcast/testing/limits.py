@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from http import HTTPStatus
 from random import Random
 from typing import Final
@@ -113,6 +114,7 @@ class _Shared:
         self.api, self.loop, self.random, self.body = api, loop, random, body
         self.routes = {f" {path}".encode(): server for path, server in routes.items()}
         self.connections: set[_Connection] = set()
+        self.due: list[float] = []
         reason = HTTPStatus(api.refusal_status).phrase
         self.refused_head = (
             f"HTTP/1.1 {api.refusal_status} {reason}\r\ncontent-length: 0\r\n".encode()
@@ -150,7 +152,11 @@ class _Shared:
             self._refuse(connection, now, refusal)
             return
         books.inside += 1
-        books.most_inside = max(books.most_inside, books.inside)
+        # By the moments at which answers are due: timers that come late let nobody in.
+        while self.due and self.due[0] <= now:
+            heappop(self.due)
+        heappush(self.due, answered)
+        books.most_inside = max(books.most_inside, len(self.due))
         failing = server.failing and self.random.random() < server.failing
         self.loop.call_at(
             api.started_at + answered, self._answer, connection, server, bool(failing)

@@ -34,7 +34,9 @@ class Rejected(Enum):
     FINAL = auto()
     """It is as it is; the call failed."""
     RENEWED = auto()
-    """The token had run out, a new one is on its way: again, at no cost."""
+    """The token in use is no good, a new one is on its way: again, at no cost."""
+    STALE = auto()
+    """The token had been given up since the call left: again, and it says nothing of the call."""
     OTHER_KEY = auto()
     """This key is no good; another one may be."""
 
@@ -51,7 +53,7 @@ class Credentials(Protocol):
         Args:
             signed: What it left with.
             status: The answer's.
-            times: How often the same call was answered so before.
+            times: How often the same call was the first to be answered so with a token.
         """
 
     def watch(self, changed: Callable[[str | None], None]) -> None:

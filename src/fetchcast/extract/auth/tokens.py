@@ -106,7 +106,7 @@ class Tokens:
             return Rejected.FINAL
         current = signed is self._signed and self._clock.monotonic() < self._good_until
         if not current:
-            return Rejected.RENEWED  # It ran out on the way; the next one is there or on its way.
+            return Rejected.STALE  # It ran out on the way; the next one is there or on its way.
         if status != _NOT_KNOWN or times >= _UNKNOWN_LATE:
             return Rejected.FINAL
         self._good_until = float("-inf")
