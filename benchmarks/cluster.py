@@ -11,20 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
 
 from fetchcast.config import read_pipeline
+from fetchcast.events import Event, Stage, StageEnded, StageStarted
 from fetchcast.executors import ExecutorOptions, open_executor
 from fetchcast.extract.lease import Coordinator
 from fetchcast.extract.pace import PaceOptions
 from fetchcast.landing.packed import Piece, entry_of, pack
 from fetchcast.landing.shards import ShardStore
-from fetchcast.pipeline import RunOptions, arun
+from fetchcast.pipeline import RunOptions, RunReport, arun
 from fetchcast.pipeline.afar import Bench, shaped_afar
 from fetchcast.pipeline.spread import Spread
 from fetchcast.records import Fate, Landed
@@ -123,7 +128,7 @@ def portions(answers: list[Landed], size: int) -> list[list[Piece]]:
 
 async def shaping(rounds: int = 3) -> None:
     """The same path with one worker and with two: through the store, rows back from it."""
-    answers = bodies(5000)
+    answers = bodies(10_000)
     print(f"{len(answers)} bodies of {len(answers[0].body) / 1e3:.0f} KB, {rounds} rounds")
     options = TableOptions(source="r", rows="rows[*]")
     packed = portions(answers, PORTION)
@@ -160,18 +165,68 @@ async def shaping(rounds: int = 3) -> None:
 
 
 async def calls(count: int = 20_000) -> None:
-    print("| limit | known | used | refused | committed | seconds |")
-    print("|--:|---|--:|--:|--:|--:|")
-    for limit, burst, known in (
-        (200, 20, True),
-        (200, 20, False),
-        (3_000, 100, True),
-        (3_000, 100, False),
+    print("| limit | known | workers | used | with start-up | refused | committed | seconds | us |")
+    print("|--:|---|---|--:|--:|--:|--:|--:|---|")
+    for limit, burst, known, warm in (
+        (3_000, 100, True, False),
+        (3_000, 100, True, True),
+        (3_000, 100, False, False),
+        (200, 20, True, False),
+        (200, 20, False, False),
     ):
-        await one_run(count, limit, burst, known=known)
+        await one_run(count, limit, burst, known=known, warm=warm)
+    print("used: from the first call to the last; us: CPU a call of API, run, scheduler, workers")
 
 
-async def one_run(count: int, limit: int, burst: int, *, known: bool) -> None:
+class Cpu:
+    """CPU of processes while calls are made, imports of workers that are not warm among it."""
+
+    def __init__(self, pids: dict[str, list[int]]) -> None:
+        self.processes = {name: [psutil.Process(pid) for pid in of] for name, of in pids.items()}
+        self.begun: dict[str, float] = {}
+        self.used: dict[str, float] = {}
+
+    def hear(self, event: Event) -> None:
+        """From the beginning of the stage to its end."""
+        if isinstance(event, StageStarted) and event.stage is Stage.EXTRACT:
+            self.begun = self.now()
+        elif isinstance(event, StageEnded) and event.stage is Stage.EXTRACT:
+            self.used = {name: total - self.begun[name] for name, total in self.now().items()}
+
+    def now(self) -> dict[str, float]:
+        return {
+            name: sum(sum(one.cpu_times()[:2]) for one in of) for name, of in self.processes.items()
+        }
+
+
+async def run_file(
+    folder: Path, name: str, url: str, *, where: str, count: int, cap: str, hear: Any = None
+) -> RunReport:
+    """Ask ``count`` calls on a cluster and load their rows."""
+    numbers = "\n".join(map(str, range(count)))
+    (folder / f"{name}.csv").write_text(f"n\n{numbers}\n")
+    file = folder / f"{name}.toml"
+    file.write_text(
+        f'name = "{name}"\n[api]\nbase_url = "{url}"\n[resource.calls]\npath = "c/{{n}}"\n'
+        f'params = {{ n = {{ csv = "{name}.csv", column = "n" }} }}\n{cap}'
+        f'[executor]\nrun = "{where}"\n'
+    )
+    return await arun(
+        read_pipeline(file), options=RunOptions(forecast=False), subscribers=[hear] if hear else []
+    )
+
+
+def books_of(api: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the API has counted so far."""
+    assert api.stdin is not None
+    assert api.stdout is not None
+    api.stdin.write("?\n")
+    api.stdin.flush()
+    found: dict[str, Any] = json.loads(api.stdout.readline())
+    return found
+
+
+async def one_run(count: int, limit: int, burst: int, *, known: bool, warm: bool) -> None:
     with (
         TemporaryDirectory() as folder,
         running_cluster(4) as cluster,
@@ -183,31 +238,47 @@ async def one_run(count: int, limit: int, burst: int, *, known: bool) -> None:
         ) as api,
     ):
         assert api.stdout is not None
-        assert api.stdin is not None
+        assert cluster.scheduler is not None
+        workers = [worker.pid for worker in cluster.workers]
+        cpu = Cpu(
+            {
+                "api": [api.pid],
+                "run": [os.getpid()],
+                "scheduler": [cluster.scheduler.pid],
+                "workers": workers,
+            }
+        )
         try:
             url = api.stdout.readline().strip()
-            file = Path(folder) / "calls.toml"
-            numbers = "\n".join(map(str, range(count)))
-            (Path(folder) / "n.csv").write_text(f"n\n{numbers}\n")
             cap = f"[limits]\nmax_rate = {0.99 * limit}\n" if known else ""
-            file.write_text(
-                f'name = "calls"\n[api]\nbase_url = "{url}"\n[resource.calls]\npath = "c/{{n}}"\n'
-                f'params = {{ n = {{ csv = "n.csv", column = "n" }} }}\n{cap}'
-                f'[executor]\nrun = "{cluster.address}"\n'
+            before = {"accepted": 0, "refused": 0, "per_bin": {}}
+            if warm:
+                where = cluster.address
+                await run_file(Path(folder), "warm", url, where=where, count=600, cap=cap)
+                before = books_of(api)
+            began = 1 + max(map(int, before["per_bin"]), default=-1)
+            report = await run_file(
+                Path(folder),
+                "calls",
+                url,
+                where=cluster.address,
+                count=count,
+                cap=cap,
+                hear=cpu.hear,
             )
-            report = await arun(read_pipeline(file), options=RunOptions(forecast=False))
-            api.stdin.write("?\n")
-            api.stdin.flush()
-            books = json.loads(api.stdout.readline())
+            books = books_of(api)
         finally:
             api.kill()
-    lasted = books["last_at"] - books["first_at"]
-    used = books["accepted"] / (burst + limit * lasted)
-    refused = books["refused"] / (books["refused"] + books["accepted"])
+    first_at = min(int(one) for one in books["per_bin"] if int(one) > began) / 10
+    lasted = books["last_at"] - first_at
+    accepted, refusals = (books[what] - before[what] for what in ("accepted", "refused"))
+    used, whole = (accepted / (burst + limit * s) for s in (lasted, report.extract_s))
+    refused = refusals / (refusals + accepted)
     landed = report.resources["calls"].fates[Fate.LANDED]
+    each = ", ".join(f"{1e6 * used_s / count:.0f}" for used_s in cpu.used.values())
     print(
-        f"| {limit:,}/s | {'yes' if known else 'no'} | {used:.1%} | {refused:.2%} "
-        f"| {landed:,} of {books['accepted']:,} | {lasted:.1f} |",
+        f"| {limit:,}/s | {'yes' if known else 'no'} | {'warm' if warm else 'new'} | {used:.1%} "
+        f"| {whole:.1%} | {refused:.2%} | {landed:,} of {accepted:,} | {lasted:.1f} | {each} |",
         flush=True,
     )
     print(f"  {report.pace}", file=sys.stderr)
